@@ -1,0 +1,208 @@
+"""Schedules of cycles: warm restarts, and the single cycle up and down."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from math import floor
+from typing import TypeAlias
+
+from lightning_lrsched.checks import check_choice, check_flag, check_list, check_number, refusal
+from lightning_lrsched.phases import Level, Phase, Repeat
+from lightning_lrsched.plan import Room, Schedule
+from lightning_lrsched.schedules.floors import check_floor, floor_level, inclusive_span, store_plain
+from lightning_lrsched.shapes import HalfCosine, Shape, Straight
+from lightning_lrsched.units import DurationLike, plain_duration, round_half_up
+
+Floors: TypeAlias = float | Sequence[float]
+
+_ANNEALERS: dict[str, Shape] = {"cos": HalfCosine(), "linear": Straight()}
+_FAR = 10**9  # updates after which a growing schedule stops growing, where the run has no known end
+
+
+@dataclass(frozen=True, repr=False)
+class SGDR(Schedule):
+    r"""Stochastic gradient descent with warm restarts: cosine cycles, each from its maximum to its minimum.
+
+    In cycle i, at step $T_{cur} = 0 \dots T_i - 1$ after the restart,
+    $\eta = \eta_{min}^i + (\eta_{max}^i - \eta_{min}^i) (1 + \cos(\pi T_{cur}/T_i)) / 2$ with
+    $\eta_{max}^i = \gamma^i \eta_{base}$ and $T_i = T_0 \, T_{mult}^i$ (rounded half up to whole steps). The smallest
+    lr of a cycle is that of the step before the restart; ``inclusive=True`` ends each cycle on the floor itself.
+
+    Args:
+        T_0: length of the first cycle. Give this or ``periods``.
+        T_mult: growth of the cycles, at least 1, also fractional.
+        eta_min: floor as an absolute lr, at least 0; a list gives one for each of ``periods``.
+        eta_min_ratio: floor as a multiple of the base lr, in [0, 1]; a list gives one for each of ``periods``.
+        gamma: factor on the maximum from cycle to cycle, in (0, 1].
+        inclusive: use T_cur/(T_i - 1).
+        periods: length of every cycle, in order; the last value is held after them.
+        max_ratios: maximum of each of ``periods``, as a multiple of the base lr, above 0.
+
+    Raises:
+        ValueError: if a value is out of its range or two contradict each other, with a valid example.
+
+    >>> SGDR(T_0="10ep", T_mult=2, eta_min=1e-5).T_0
+    '10ep'
+
+    Source: Loshchilov & Hutter, arXiv 1608.03983, equation 5.
+    """
+
+    T_0: DurationLike | None = None
+    T_mult: float = 1
+    _: KW_ONLY
+    eta_min: Floors = 0.0
+    eta_min_ratio: Floors | None = None
+    gamma: float = 1.0
+    inclusive: bool = False
+    periods: Sequence[DurationLike] | None = None
+    max_ratios: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, and lists that do not match."""
+        example = "SGDR(T_0='10ep', T_mult=2)"
+        if (self.T_0 is None) == (self.periods is None):
+            raise refusal("SGDR.T_0", self.T_0, "given, or periods=[...] instead of it (one of the two)", example)
+        check_number("SGDR.T_mult", self.T_mult, example, at_least=1.0)
+        check_number("SGDR.gamma", self.gamma, "SGDR(T_0='10ep', gamma=0.8)", above=0.0, at_most=1.0)
+        check_flag("SGDR.inclusive", self.inclusive, "SGDR(T_0='10ep', inclusive=True)")
+        store_plain(self, "T_0")
+        self._check_lists()
+
+    def _check_lists(self) -> None:
+        """Check the lists of explicit cycles: their values, and that all have one entry per period."""
+        example = "SGDR(periods=['10ep', '20ep'], max_ratios=[1.0, 0.5], eta_min=[1e-5, 1e-6])"
+        count = 0
+        if self.periods is not None:
+            periods = check_list("SGDR.periods", self.periods, "durations", example)
+            count = len(periods)
+            plain = tuple(plain_duration(value, f"SGDR.periods[{i}]") for i, value in enumerate(periods))
+            object.__setattr__(self, "periods", plain)
+            for name, value, default in (("T_mult", self.T_mult, 1), ("gamma", self.gamma, 1.0)):
+                if value != default:
+                    raise refusal(f"SGDR.{name}", value, "left out where periods gives the cycles", example)
+        for name in ("max_ratios", "eta_min", "eta_min_ratio"):
+            values = getattr(self, name)
+            if not isinstance(values, Sequence) or isinstance(values, str):
+                continue
+            if len(values) != count:
+                allowed = f"a list of {count} numbers, one for each period" if count else "a number without periods"
+                raise refusal(f"SGDR.{name}", values, allowed, example)
+            low = {"above": 0.0} if name == "max_ratios" else {"at_least": 0.0}
+            for i, value in enumerate(values):
+                check_number(f"SGDR.{name}[{i}]", value, example, **low)
+            object.__setattr__(self, name, tuple(values))
+        check_floor(self)
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the end of the run may cut the last cycle: always."""
+        return True
+
+    def phases(self, room: Room) -> Iterator[Phase | Repeat]:
+        """Yield the cycles: one repeated block when they are equal, a phase for each when they grow."""
+        if self.periods is not None:
+            for i, period in enumerate(self.periods):
+                yield self._cycle(i, room.clock.updates(period, f"SGDR.periods[{i}]"), Level(self._peak(i)))
+            return
+        first = room.length(self.T_0, "SGDR.T_0")
+        if self.T_mult == 1:
+            yield Repeat((self._cycle(0, first, Level(0.0, fading_scale=1.0)),), None, float(self.gamma))
+            return
+        used, growth = 0, Fraction(Decimal(repr(self.T_mult)))
+        exact = Fraction(first)
+        for i in range(_FAR):
+            updates = round_half_up(exact)
+            yield self._cycle(i, updates, Level(self._peak(i)))
+            used, exact = used + updates, exact * growth
+            if used >= (room.updates or _FAR):
+                return
+
+    def _peak(self, index: int) -> float:
+        """Return the maximum of a cycle as a multiple of the base lr."""
+        return float(self.gamma**index if self.max_ratios is None else self.max_ratios[index])
+
+    def _cycle(self, index: int, updates: int, peak: Level) -> Phase:
+        """Return one cycle from its peak to its floor."""
+        low = floor_level(_pick(self.eta_min, index), _pick(self.eta_min_ratio, index))
+        span = inclusive_span(updates, self.inclusive, "SGDR.T_0")
+        return Phase("cosine cycle", updates, peak, low, HalfCosine(), restart=True, span=span)
+
+
+@dataclass(frozen=True, repr=False)
+class OneCycle(Schedule):
+    r"""The 1cycle policy: up to the base lr, down, and far below the start at the end.
+
+    The base lr is the peak. It starts at $\eta_{base}/d$ with ``div_factor`` d and ends at that value over
+    ``final_div_factor``, on the last step of the schedule. With ``three_phase`` it falls back to the start first, in
+    as many steps as it rose, and is annihilated after that.
+
+    Args:
+        total_steps: length; None for the whole run.
+        pct_start: share of the length that rises, in (0, 1); below 0.5 with three phases.
+        div_factor: peak over start, at least 1.
+        final_div_factor: start over end, at least 1.
+        anneal_strategy: ``"cos"`` or ``"linear"``.
+        three_phase: add the annihilation as a phase of its own.
+
+    Raises:
+        ValueError: if a value is out of its range, or if a phase would have no step, with a valid example.
+
+    >>> OneCycle(pct_start=0.25).div_factor
+    25.0
+
+    Source: Smith & Topin, arXiv 1708.07120; ``torch.optim.lr_scheduler.OneCycleLR``.
+    """
+
+    total_steps: DurationLike | None = None
+    pct_start: float = 0.3
+    _: KW_ONLY
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+    anneal_strategy: str = "cos"
+    three_phase: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        store_plain(self, "total_steps")
+        check_flag("OneCycle.three_phase", self.three_phase, "OneCycle(three_phase=True)")
+        limit = 0.5 if self.three_phase else 1.0
+        check_number("OneCycle.pct_start", self.pct_start, "OneCycle(pct_start=0.3)", above=0.0, below=limit)
+        check_number("OneCycle.div_factor", self.div_factor, "OneCycle(div_factor=25)", at_least=1.0)
+        example = "OneCycle(final_div_factor=1e4)"
+        check_number("OneCycle.final_div_factor", self.final_div_factor, example, at_least=1.0)
+        check_choice("OneCycle.anneal_strategy", self.anneal_strategy, tuple(_ANNEALERS), "anneal_strategy='cos'")
+
+    def phases(self, room: Room) -> Iterator[Phase | Repeat]:
+        """Yield the rise and the falls. Their turning points may lie between two steps, as in torch."""
+        total = room.length(self.total_steps, "OneCycle.total_steps")
+        share = Fraction(Decimal(repr(float(self.pct_start))))
+        start = 1.0 / self.div_factor
+        end = start / self.final_div_factor
+        turns = [Fraction(0), share * total - 1, Fraction(total - 1)]
+        levels, names = [start, 1.0, end], ["up", "down"]
+        if self.three_phase:
+            turns.insert(2, 2 * share * total - 2)
+            levels, names = [start, 1.0, start, end], ["up", "down", "annihilation"]
+        if any(floor(before) >= floor(after) for before, after in pairwise(turns)):
+            raise ValueError(
+                f"OneCycle.pct_start = {self.pct_start!r} leaves a phase without a step in {room.amount(total)}. "
+                f"Give a longer run or another share, for example OneCycle(pct_start=0.5)"
+            )
+        for i, (before, after) in enumerate(pairwise(turns)):
+            first = 0 if i == 0 else floor(before) + 1
+            yield Phase(
+                names[i],
+                floor(after) + 1 - first,
+                Level(levels[i]),
+                Level(levels[i + 1]),
+                _ANNEALERS[self.anneal_strategy],
+                span=float(after - before),
+                shift=float(first - before),
+            )
+
+
+def _pick(value: Floors | None, index: int) -> float | None:
+    """Return the value of one cycle from a number for all or a list with one each."""
+    return value[index] if isinstance(value, Sequence) else value

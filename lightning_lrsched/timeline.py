@@ -1,0 +1,239 @@
+"""The timeline: a plan resolved against a run, asked for the lr, the phase and the cycle of any step."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_lrsched.checks import refusal
+from lightning_lrsched.phases import Level, Phase, Repeat, Span
+from lightning_lrsched.shapes import Array, power
+
+_NO_FADE = np.ones(1)
+
+
+class Cycle(NamedTuple):
+    """A cycle at its place in the run.
+
+    Steps ``start`` to ``stop`` (exclusive; None without end). It is not ``complete`` when the run cuts it short.
+    """
+
+    index: int
+    start: int
+    stop: int | None
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A plan resolved against a run: a pure function of the real step.
+
+    Any step costs the same, wherever it lies: O(log segments), and a block that repeats is one segment.
+
+    Args:
+        segments: phases and repeated blocks in the order of the run. Only the last may be without end.
+        stride: optimizer steps between two updates of the lr: 1, or the steps of an epoch for a staircase.
+
+    Raises:
+        ValueError: if there is no segment, or if one without end is not the last.
+
+    >>> timeline = Timeline((Phase("flat", 10, Level(1.0)),))
+    >>> timeline.lr(3, base_lr=0.1)
+    0.1
+    """
+
+    segments: tuple[Phase | Repeat, ...]
+    stride: int = 1
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _restarts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _end: int | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sum up, once, where each segment begins and how many restarts come before it."""
+        lengths = [segment.updates for segment in self.segments]
+        known = [length for length in lengths if length is not None]
+        if not lengths or None in lengths[:-1]:
+            raise ValueError("a Timeline needs at least one segment, and only the last may be without end")
+        sums = tuple(accumulate(known, initial=0))
+        counts = [_restart_count(segment) for segment in self.segments]
+        finite = [count for count in counts[:-1] if count is not None]
+        object.__setattr__(self, "_starts", sums[: len(lengths)])
+        object.__setattr__(self, "_restarts", tuple(accumulate(finite, initial=0)))
+        object.__setattr__(self, "_end", None if None in lengths else sums[-1])
+
+    @property
+    def total(self) -> int | None:
+        """Optimizer steps that the timeline covers; None without end. Later steps hold the last value."""
+        return None if self._end is None else self._end * self.stride
+
+    @overload
+    def lr(self, step: int, base_lr: float) -> float: ...
+    @overload
+    def lr(self, step: NDArray[np.integer], base_lr: float) -> Array: ...
+    def lr(self, step: int | NDArray[np.integer], base_lr: float) -> float | Array:
+        """Return the lr that real step ``step`` (from 0) uses, for one step or for an array of steps.
+
+        Both forms go through the same expressions and give the same bits.
+
+        Args:
+            step: number of optimizer updates taken before; at least 0.
+            base_lr: peak lr of the parameter group.
+        """
+        if isinstance(step, np.ndarray):
+            return self._lrs(step // self.stride, base_lr)
+        level = self.level_at(step)
+        return level.scale * base_lr + level.offset
+
+    def level_at(self, step: int) -> Level:
+        """Return what real step ``step`` uses as a level, for any base lr."""
+        span = self.phase_at(step)
+        return span.phase.level((step - span.start) // self.stride)
+
+    def phase_at(self, step: int) -> Span:
+        """Return the phase that real step ``step`` belongs to, with its place in the run."""
+        update = step // self.stride
+        if update < 0:
+            raise refusal("step", step, "a number of optimizer steps, at least 0", "timeline.lr(0, base_lr=0.1)")
+        if self._end is not None and update >= self._end:
+            after = Phase("after the plan", 1, self.last_level())
+            return Span(after, self._end * self.stride, None, self._cycle_count() - 1)
+        index = bisect_right(self._starts, update) - 1
+        segment, start, restarts = self.segments[index], self._starts[index], self._restarts[index]
+        if isinstance(segment, Repeat):
+            repetition = (update - start) // segment.period
+            phases = segment.phases(repetition)
+            start += repetition * segment.period
+            restarts += repetition * sum(phase.restart for phase in phases)
+        else:
+            phases = (segment,)
+        for phase in phases:
+            restarts += phase.restart
+            stop = start + phase.updates
+            if update < stop:
+                break
+            start = stop
+        return Span(phase, start * self.stride, stop * self.stride, max(0, restarts - 1))
+
+    def cycle_at(self, step: int) -> int:
+        """Return the index of the cycle that real step ``step`` belongs to. The warmup belongs to cycle 0."""
+        return self.phase_at(step).cycle
+
+    @property
+    def cyclic(self) -> bool:
+        """Whether the plan has restarts (one counts: its cycle can be cut, kept and compared like any other)."""
+        return self._restart(0) is not None
+
+    def cycle(self, index: int) -> Cycle:
+        """Return where cycle ``index`` begins and ends.
+
+        Raises:
+            IndexError: if there is no such cycle.
+        """
+        begin = 0 if index == 0 else self._restart(index)
+        if index < 0 or begin is None:
+            raise IndexError(f"cycle {index} is not in this timeline, which has {self._cycle_count()} cycles")
+        stop = self._restart(index + 1)
+        if stop is not None:
+            return Cycle(index, begin * self.stride, stop * self.stride, complete=True)
+        tail = self.segments[bisect_right(self._starts, begin) - 1 :]
+        complete = all(segment.whole for segment in tail if isinstance(segment, Phase))
+        return Cycle(index, begin * self.stride, self.total, complete)
+
+    def cycles(self) -> Iterator[Cycle]:
+        """Yield the cycles in order; without end where the timeline has none."""
+        index = 0
+        while index == 0 or self._restart(index) is not None:
+            yield self.cycle(index)
+            index += 1
+
+    def spans(self) -> Iterator[Span]:
+        """Yield every phase at its place in the run, in order; without end where the timeline has none."""
+        step = 0
+        while self.total is None or step < self.total:
+            span = self.phase_at(step)
+            yield span
+            step = span.stop or step
+
+    @property
+    def boundaries(self) -> tuple[int, ...]:
+        """Steps at which a phase begins, and the step at which the plan ends.
+
+        Raises:
+            ValueError: if the timeline has no end; use `spans` there.
+        """
+        if self.total is None:
+            raise ValueError("this timeline has no end, so its boundaries cannot be listed; iterate over spans()")
+        return (*(span.start for span in self.spans()), self.total)
+
+    def last_level(self) -> Level:
+        """Return the level that holds after the plan. A timeline without end holds what its last phase reaches."""
+        segment = self.segments[-1]
+        if isinstance(segment, Repeat):
+            segment = segment.phases((segment.count or 1) - 1)[-1]
+        return segment.last()
+
+    def _restart(self, index: int) -> int | None:
+        """Return the update at which restart ``index`` happens, or None if there is none."""
+        place = bisect_right(self._restarts, index) - 1
+        segment, left = self.segments[place], index - self._restarts[place]
+        block = segment.block if isinstance(segment, Repeat) else (segment,)
+        offsets = [at for at, phase in zip(_offsets(block), block, strict=False) if phase.restart]
+        if not offsets:
+            return None
+        repetition, which = divmod(left, len(offsets))
+        count = segment.count if isinstance(segment, Repeat) else 1
+        if count is not None and repetition >= count:
+            return None
+        period = segment.period if isinstance(segment, Repeat) else 0
+        return self._starts[place] + repetition * period + offsets[which]
+
+    def _cycle_count(self) -> int:
+        """Return the number of cycles of a timeline with an end, at least 1."""
+        return max(1, self._restarts[-1] + (_restart_count(self.segments[-1]) or 0))
+
+    def _lrs(self, updates: NDArray[np.integer], base_lr: float) -> Array:
+        """Return the lr at many updates."""
+        if updates.size and updates.min() < 0:
+            raise refusal("step", int(updates.min()), "a number of optimizer steps, at least 0", "np.arange(100)")
+        hold = self.last_level()
+        out = np.full(updates.shape, hold.scale * base_lr + hold.offset)
+        inside = np.ones(updates.shape, bool) if self._end is None else updates < self._end
+        places = np.searchsorted(self._starts, updates, side="right") - 1
+        for place in np.unique(places[inside]):
+            mine = inside & (places == place)
+            segment, k = self.segments[place], updates[mine] - self._starts[place]
+            if isinstance(segment, Phase):
+                out[mine] = segment.lrs(k.astype(np.float64), _NO_FADE, base_lr)
+            else:
+                out[mine] = _repeat_lrs(segment, k, base_lr)
+        return out
+
+
+def _repeat_lrs(repeat: Repeat, k: NDArray[np.integer], base_lr: float) -> Array:
+    """Return the lr at many updates of a repeated block."""
+    repetition, within = np.divmod(k, repeat.period)
+    fade = power(repeat.gamma, repetition.astype(np.float64))
+    out = np.empty(k.shape)
+    for begin, phase in zip(_offsets(repeat.block), repeat.block, strict=False):
+        mine = (within >= begin) & (within < begin + phase.updates)
+        out[mine] = phase.lrs((within[mine] - begin).astype(np.float64), fade[mine], base_lr)
+    return out
+
+
+def _offsets(block: tuple[Phase, ...]) -> Iterator[int]:
+    """Yield the update at which each phase of a block begins."""
+    return accumulate((phase.updates for phase in block), initial=0)
+
+
+def _restart_count(segment: Phase | Repeat) -> int | None:
+    """Return how many restarts a segment has; None without end."""
+    if isinstance(segment, Phase):
+        return int(segment.restart)
+    inside = sum(phase.restart for phase in segment.block)
+    if inside and segment.count is None:
+        return None
+    return inside * (segment.count or 0)
