@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import NamedTuple, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from lightning_lrsched.shapes import Array, power
 _NO_FADE = np.ones(1)
 
 
-class Cycle(NamedTuple):
+@dataclass(frozen=True)
+class Cycle:
     """A cycle at its place in the run.
 
     Steps ``start`` to ``stop`` (exclusive; None without end). It is not ``complete`` when the run cuts it short.
