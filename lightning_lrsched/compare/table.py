@@ -1,0 +1,127 @@
+"""The comparison in numbers: one row for each run."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lightning_lrsched.compare.goal import Goal
+from lightning_lrsched.compare.runs import RunRecord
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run in numbers; None where the run does not say.
+
+    Args:
+        run_id: MLflow's id.
+        run: the run's name.
+        schedule: the main schedule, as it was written.
+        warmup: the warmup, as it was written.
+        best: best value of the metric.
+        step: optimizer step of the best value.
+        epoch: its epoch, from 0.
+        cycle: its cycle, from 0.
+        target_step: first optimizer step that reached the target.
+        target_epochs: epochs trained until then: 9.25 is a quarter into the tenth.
+        seconds: wall time; up to the last recorded point if the run has no end.
+        status: ``"finished"``, ``"running"``, ``"failed"``, ``"killed"`` or ``"scheduled"``.
+    """
+
+    run_id: str
+    run: str
+    status: str
+    schedule: str | None = None
+    warmup: str | None = None
+    best: float | None = None
+    step: int | None = None
+    epoch: int | None = None
+    cycle: int | None = None
+    target_step: int | None = None
+    target_epochs: float | None = None
+    seconds: float | None = None
+
+
+def ranked(records: Sequence[RunRecord], goal: Goal) -> list[RunRecord]:
+    """Return the runs, the best first, and last those without a value."""
+    sign = 1 if goal.mode == "min" else -1
+
+    def rank(record: RunRecord) -> float:
+        best = goal.best(record.metric)
+        return math.inf if best is None else sign * best[1]
+
+    return sorted(records, key=rank)
+
+
+def table_rows(records: Sequence[RunRecord], goal: Goal) -> list[Row]:
+    """Return one row for each run, in the order given."""
+    return [_row(record, goal) for record in records]
+
+
+def caption(goal: Goal) -> str:
+    """Return the words that a reader of the table needs: direction, target, and where counting begins."""
+    direction = "lower" if goal.mode == "min" else "higher"
+    other = "max" if goal.mode == "min" else "min"
+    words = [f"{goal.metric}: {direction} is better (--mode {other} turns it round)"]
+    if goal.target is not None:
+        why = "as given" if goal.target_given else "the worst of the runs' best values; --target sets another"
+        words.append(f"target: {goal.target:.5g} ({why})")
+    return "\n".join([*words, "epochs and cycles count from 0; epochs to target is how many were trained"])
+
+
+def _row(record: RunRecord, goal: Goal) -> Row:
+    """Return the row of one run."""
+    params = record.params or {}
+    best = goal.best(record.metric)
+    step = best and best[0]
+    reached = goal.reached(record.metric)
+    cycle = None if step is None else record.cycles.at(step)
+    return Row(
+        run_id=record.run_id,
+        run=record.name,
+        status=record.status,
+        schedule=params.get("schedule"),
+        warmup=params.get("warmup"),
+        best=best and best[1],
+        step=step,
+        epoch=_epoch(record, step),
+        cycle=None if cycle is None else int(cycle),
+        target_step=reached,
+        target_epochs=_epochs_trained(record, reached),
+        seconds=_seconds(record),
+    )
+
+
+def _steps_per_epoch(record: RunRecord) -> float | None:
+    """Return the optimizer steps of an epoch, if the run says them."""
+    try:
+        steps = float((record.params or {})["run.steps_per_epoch"])
+    except (KeyError, ValueError):
+        return None
+    return steps if steps >= 1 and math.isfinite(steps) else None
+
+
+def _epoch(record: RunRecord, step: int | None) -> int | None:
+    """Return the epoch (from 0) of a step: the recorded one, else from the epoch's length."""
+    if step is None:
+        return None
+    if step in record.epochs.steps:
+        epoch = record.epochs.values[record.epochs.steps.index(step)]
+        return int(epoch) if math.isfinite(epoch) else None
+    length = _steps_per_epoch(record)
+    return None if length is None else int(step // length)
+
+
+def _epochs_trained(record: RunRecord, step: int | None) -> float | None:
+    """Return the epochs trained when a step is done."""
+    if step is None:
+        return None
+    if length := _steps_per_epoch(record):
+        return (step + 1) / length
+    epoch = _epoch(record, step)
+    return None if epoch is None else epoch + 1.0
+
+
+def _seconds(record: RunRecord) -> float | None:
+    """Return the wall time, up to the last recorded point where the run has no end."""
+    end = record.end_time or record.last_time
+    return None if end is None or record.start_time is None else max(0.0, (end - record.start_time) / 1000)
