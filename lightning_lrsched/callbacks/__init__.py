@@ -1,0 +1,7 @@
+"""Lightning callbacks: the shell around the pure schedules."""
+
+from lightning_lrsched.callbacks.cycle_checkpoint import CycleBest, CycleCheckpoint
+from lightning_lrsched.callbacks.learning_rate_scheduler import LearningRateScheduler
+from lightning_lrsched.callbacks.mlflow_tracker import MLflowTracker
+
+__all__ = ["CycleBest", "CycleCheckpoint", "LearningRateScheduler", "MLflowTracker"]

@@ -1,0 +1,68 @@
+"""The one room that touches what Lightning does not promise to keep. Each of these has a test that pins it."""
+
+from dataclasses import replace
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.types import LRSchedulerConfig
+
+from lightning_lrsched.callbacks.stepping import RunFacts
+
+
+def scheduler_configs(trainer: pl.Trainer) -> list[LRSchedulerConfig]:
+    """Return the list that `configure_optimizers` filled and that the loops step from; it may be edited."""
+    return trainer.strategy.lr_scheduler_configs
+
+
+def replace_config(trainer: pl.Trainer, old: LRSchedulerConfig | None, scheduler: Any) -> None:
+    """Put a scheduler in the place of an old one, with the same interval, or at the end when there was none."""
+    configs = scheduler_configs(trainer)
+    if old is None:
+        configs.append(LRSchedulerConfig(scheduler=scheduler, interval="step"))
+    else:
+        configs[configs.index(old)] = replace(old, scheduler=scheduler)
+
+
+def logger_step(trainer: pl.Trainer) -> int:
+    """Return the step that Lightning's loggers use now: the one of the latest batch that stepped."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped
+
+
+def run_facts(trainer: pl.Trainer) -> RunFacts:
+    """Return what the Trainer says of the length of its run. Loads the training data if that has not happened."""
+    if trainer.train_dataloader is None:
+        trainer.fit_loop.setup_data()
+    batches = trainer.num_training_batches
+    accumulation = {0: trainer.accumulate_grad_batches}
+    for callback in callbacks_of(trainer):
+        if isinstance(scheduling := getattr(callback, "scheduling", None), dict):
+            accumulation = dict(scheduling)
+    return RunFacts(
+        batches=None if batches == float("inf") else int(batches),
+        accumulation={0: 1} | accumulation,
+        max_epochs=None if trainer.max_epochs in (None, -1) else trainer.max_epochs,
+        max_steps=None if trainer.max_steps == -1 else trainer.max_steps,
+        manual=not trainer.lightning_module.automatic_optimization,
+        optimizers=len(trainer.optimizers),
+    )
+
+
+def callbacks_of(trainer: pl.Trainer) -> list[Callback]:
+    """Return the Trainer's callbacks (an attribute that its connectors set)."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return callbacks
+
+
+def is_smoke_test(trainer: pl.Trainer) -> bool:
+    """Return whether this is a ``fast_dev_run`` (an attribute that the Trainer's helpers set)."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def validation_metrics(trainer: pl.Trainer) -> tuple[dict[str, float], set[str]]:
+    """Return the metrics of the validation that just ended, and which of them Lightning hands to its loggers."""
+    results = trainer._results
+    if results is None:
+        return {}, set()
+    metrics = results.metrics(on_step=False)
+    return {key: float(value) for key, value in metrics["callback"].items()}, set(metrics["log"])

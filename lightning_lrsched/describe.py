@@ -1,0 +1,93 @@
+"""A resolved plan as text: its phases with their steps and lrs."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from lightning_lrsched.phases import Span
+from lightning_lrsched.timeline import Timeline
+
+_ROWS = 12
+_MOST_PHASES = 10_000
+
+
+def plan_table(timeline: Timeline, base_lr: float) -> str:
+    """Return the phases of a timeline as an aligned table, at most a dozen rows.
+
+    Args:
+        timeline: what to describe.
+        base_lr: peak lr that the lrs are computed with.
+    """
+    spans = list(islice(timeline.spans(), _ROWS + 1))
+    rows = [("phase", "cycle", "steps", "lr")]
+    rows += [_row(timeline, span, base_lr) for span in spans[:_ROWS]]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if len(spans) > _ROWS:
+        lines.append(f"... and so on{_until(timeline)}")
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _row(timeline: Timeline, span: Span, base_lr: float) -> tuple[str, str, str, str]:
+    """Return the cells of one phase: the lr of its first step and of its last one."""
+    if span.stop is None:
+        return span.name, str(span.cycle), f"{span.start} ...", f"{timeline.lr(span.start, base_lr):.4g}"
+    first, last = timeline.lr(span.start, base_lr), timeline.lr(span.stop - 1, base_lr)
+    lr = f"{first:.4g}" if first == last else f"{first:.4g} -> {last:.4g}"
+    return (
+        span.name + ("" if span.phase.whole else " (cut short)"),
+        str(span.cycle),
+        f"{span.start} - {span.stop - 1}",
+        lr,
+    )
+
+
+def _until(timeline: Timeline) -> str:
+    return "" if timeline.total is None else f", until step {timeline.total - 1}"
+
+
+def differences(old: object, new: object, path: str = "") -> Iterable[str]:
+    """Yield one line for every value that differs between two plans in their primitive form.
+
+    >>> list(differences({"main": {"T_0": "10ep"}}, {"main": {"T_0": "5ep"}}))
+    ["main.T_0: '10ep' -> '5ep'"]
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys((*old, *new)):
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif old != new and not (isinstance(old, list | tuple) and isinstance(new, list | tuple) and [*old] == [*new]):
+        yield f"{path}: {old!r} -> {new!r}"
+
+
+def plan_document(description: dict[str, Any], timeline: Timeline | None, base_lrs: list[float]) -> dict[str, Any]:
+    """Return all that is known of a plan as primitives: what was written, and where its phases lie in the run.
+
+    Args:
+        description: plan, update and run as primitives.
+        timeline: the resolved plan; None where a scheduler of the module drives the lr.
+        base_lrs: peak lr of every parameter group.
+    """
+    phases = [] if timeline is None else list(islice(timeline.spans(), _MOST_PHASES))
+    rows = [
+        {"name": s.name, "start": s.start, "stop": s.stop, "cycle": s.cycle, "whole": s.phase.whole} for s in phases
+    ]
+    return {**description, "base_lrs": base_lrs, "phases": rows}
+
+
+def flat_params(description: dict[str, Any], base_lrs: list[float]) -> dict[str, str]:
+    """Return a plan as flat params: one for each part as it is written, and one for each parameter of a part."""
+    plan = description["plan"]
+    params = {part: _written(plan.get(part)) for part in ("main", "warmup", "cooldown")}
+    for part, values in plan.items():
+        if isinstance(values, dict):
+            params |= {f"{part}.{key}": str(value) for key, value in values.items() if key != "class"}
+    params |= {key: str(value) for key, value in description.items() if key != "plan"}
+    return params | {"base_lr": ", ".join(f"{lr:g}" for lr in dict.fromkeys(base_lrs))}
+
+
+def _written(part: object) -> str:
+    """Return a part of a plan as the call that makes it."""
+    if not isinstance(part, dict):
+        return "none" if part is None else str(part)
+    given = ", ".join(f"{key}={value!r}" for key, value in part.items() if key != "class")
+    return f"{part['class']}({given})"

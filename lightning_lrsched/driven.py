@@ -1,0 +1,131 @@
+"""A torch scheduler as the main schedule: it runs on a shadow optimizer, and its values are copied after the warmup."""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from lightning_lrsched.plan import Warmup
+from lightning_lrsched.scheduler import MARK, Place, RealStepScheduler, warmup_factor, write_lr
+
+_FOLLOWED = ("momentum", "betas")  # what CyclicLR and OneCycleLR write besides the lr
+
+
+class ShadowOptimizer(Optimizer):
+    """An optimizer with the groups and values of another one, and no parameters that matter."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        """Copy the values of every group."""
+        groups = [
+            {"params": [torch.zeros(1)], **{key: _copied(value) for key, value in group.items() if key != "params"}}
+            for group in optimizer.param_groups
+        ]
+        super().__init__(groups, dict(optimizer.defaults))
+
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        """Do nothing. It counts as stepped, so torch never warns of a wrong order."""
+
+    step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+    _opt_called = True
+
+
+class DrivenScheduler(RealStepScheduler):
+    """Puts a warmup in front of a torch scheduler that was made for the same optimizer.
+
+    The scheduler is moved onto a shadow of the optimizer. It stands still during the warmup, which grows to its first
+    value, and begins with its own start afterwards.
+
+    Args:
+        optimizer: the optimizer to write to.
+        driven: a torch scheduler on that optimizer, nested ones too.
+        warmup: growth before it.
+        warmup_updates: its length in steps.
+        interval: ``"step"`` to advance with every real step, ``"epoch"`` to advance when Lightning says so.
+        frequency: advance at every so many real steps.
+        description: the plan as primitives.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        driven: LRScheduler,
+        *,
+        warmup: Warmup,
+        warmup_updates: int,
+        interval: str,
+        frequency: int,
+        description: dict[str, Any],
+    ) -> None:
+        """Move the scheduler onto a shadow, and give the optimizer its base lrs back."""
+        super().__init__(optimizer, description)
+        self.driven = driven
+        self.warmup = warmup
+        self.warmup_updates = warmup_updates
+        self.by_real_step = interval == "step" and not isinstance(driven, ReduceLROnPlateau)
+        self.frequency = frequency
+        self.shadow = ShadowOptimizer(optimizer)
+        for scheduler in _nested(driven):
+            scheduler.optimizer = self.shadow
+
+    def arm(self, real_steps: int) -> None:
+        """Take the state over that a resume brought, then start to count."""
+        if self.restored is not None:
+            ours = self.restored.get(MARK) is not None
+            self.driven.load_state_dict(self.restored["driven"] if ours else self.restored)
+            lrs = self.restored["shadow_lrs"] if ours else self.restored.get("_last_lr", [])
+            for group, lr in zip(self.shadow.param_groups, lrs, strict=False):
+                write_lr(group, float(lr))
+        super().arm(real_steps)
+
+    def step(self, *args: Any, **kwargs: Any) -> None:
+        """Advance the scheduler if Lightning (or the user) is who advances it, and not before the warmup is over."""
+        if not self.by_real_step and self.real_steps > self.warmup_updates:
+            self._advance(*args, **kwargs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the counter and of the scheduler."""
+        lrs = [float(group["lr"]) for group in self.shadow.param_groups]
+        return super().state_dict() | {"driven": self.driven.state_dict(), "shadow_lrs": lrs}
+
+    def write(self) -> None:
+        """Copy the shadow's values, times the factor of the warmup. A group that was added later keeps its base lr."""
+        factor = warmup_factor(self.warmup, self.warmup_updates, self.real_steps)
+        for (group, base), shadow in zip_longest(self._paired(), self.shadow.param_groups):
+            write_lr(group, factor * (base if shadow is None else float(shadow["lr"])))
+            for key in _FOLLOWED:
+                if shadow is not None and key in shadow:
+                    group[key] = shadow[key]
+
+    def place(self, step: int) -> Place:
+        """Return the phase of a real step: warmup, or the scheduler's name."""
+        if step < self.warmup_updates:
+            return Place("warmup", 0, self.warmup_updates, 0)
+        return Place(type(self.driven).__name__, self.warmup_updates, None, 0)
+
+    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        before = self.real_steps
+        super()._after_step(optimizer, args, kwargs)
+        done = self.real_steps - self.warmup_updates
+        if self.by_real_step and self.real_steps > before and done > 0 and done % self.frequency == 0:
+            self._advance()
+
+    def _advance(self, *args: Any, **kwargs: Any) -> None:
+        """Step the scheduler and copy what it says; one that has reached its own end (OneCycleLR) holds."""
+        if self.driven.last_epoch < getattr(self.driven, "total_steps", float("inf")):
+            self.driven.step(*args, **kwargs)
+            self.write()
+
+
+def _copied(value: object) -> object:
+    """Return a value that later changes of the original do not reach."""
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _nested(scheduler: Any) -> Iterator[Any]:
+    """Yield a scheduler and every scheduler inside it (SequentialLR, ChainedScheduler)."""
+    yield scheduler
+    for inner in getattr(scheduler, "_schedulers", ()):
+        yield from _nested(inner)

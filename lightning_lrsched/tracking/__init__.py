@@ -1,0 +1,1 @@
+"""The side wing that records: it knows no schedule, no callback and no Trainer."""

@@ -1,0 +1,51 @@
+"""A curve of bounded size, and its picture."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+_MOST = 8192
+
+
+class Curve:
+    """Steps and values, thinned to every second one whenever there are too many."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.steps: list[int] = []
+        self.values: list[float] = []
+        self._stride = 1
+        self._seen = 0
+
+    def add(self, step: int, value: float) -> None:
+        """Take a point, if it is one of those that are kept."""
+        if self._seen % self._stride == 0:
+            self.steps.append(step)
+            self.values.append(value)
+            if len(self.steps) > _MOST:
+                del self.steps[1::2], self.values[1::2]
+                self._stride *= 2
+        self._seen += 1
+
+
+def draw(curves: Mapping[str, Curve], title: str, path: Path) -> bool:
+    """Draw curves into a PNG file. Return False where matplotlib is not installed.
+
+    Args:
+        curves: curves of the lr, by name.
+        title: heading of the picture.
+        path: the file.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        return False
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, curve in curves.items():
+        axes.plot(curve.steps, curve.values, label=name, linewidth=1.5)
+    axes.set(title=title, xlabel="optimizer step", ylabel="learning rate")
+    axes.grid(alpha=0.3)
+    if 1 < len(curves) <= 12:
+        axes.legend()
+    figure.savefig(path, dpi=120)
+    return True

@@ -1,0 +1,49 @@
+"""Which run to write to: the trainer's own MLFlowLogger's, one that the user has open, or a new one."""
+
+import os
+import sys
+from collections.abc import Iterable
+
+from lightning_lrsched.tracking.mlflow_sink import MlflowSink
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+DEFAULT_EXPERIMENT = "Default"
+
+
+def pick_sink(
+    loggers: Iterable[object], tracking_uri: str | None, experiment: str | None, run_name: str | None
+) -> MlflowSink:
+    """Return the sink for this fit.
+
+    The run of the trainer's MLFlowLogger comes first, then a run that ``mlflow.start_run`` has open, then a new run
+    in ``experiment`` (or ``MLFLOW_EXPERIMENT_NAME``) at ``tracking_uri`` (or ``MLFLOW_TRACKING_URI``, or a sqlite
+    file ``mlflow.db`` in the working directory).
+
+    Args:
+        loggers: the trainer's loggers; an MLflow one is known by what it offers.
+        tracking_uri: where a new run goes.
+        experiment: name of the experiment of a new run; made if there is none.
+        run_name: name of a new run; MLflow makes one up if None.
+
+    Raises:
+        ModuleNotFoundError: if mlflow is not installed, with the command that installs it.
+    """
+    try:
+        from mlflow import MlflowClient
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            "MLflowTracker needs mlflow. Install it with: pip install 'lightning-lrsched[mlflow]'"
+        ) from missing
+    for logger in loggers:
+        client = getattr(logger, "experiment", None)
+        if isinstance(client, MlflowClient):
+            return MlflowSink(client, str(getattr(logger, "run_id")), owned=False)  # noqa: B009 - no common type
+    active = sys.modules["mlflow"].active_run()
+    if active is not None and tracking_uri is None:
+        return MlflowSink(MlflowClient(), active.info.run_id, owned=False)
+    client = MlflowClient(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+    found = client.get_experiment_by_name(name)
+    experiment_id = client.create_experiment(name) if found is None else found.experiment_id
+    run = client.create_run(experiment_id, run_name=run_name)
+    return MlflowSink(client, run.info.run_id, owned=True)
