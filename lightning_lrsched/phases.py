@@ -92,9 +92,14 @@ class Phase:
         exact = self.updates == self._span - self.shift
         return self.level(self.updates if exact else self.updates - 1)
 
+    @property
+    def lands(self) -> bool:
+        """Whether the last update of the phase is on its end level already, as with ``span = updates - 1``."""
+        return self.updates > self._span - self.shift
+
     def reached(self) -> Level:
-        """Return the level that a phase joined to this one begins with."""
-        return self.level(self.updates) if self.updates <= self._span - self.shift else self.last()
+        """Return the level that a phase joined to this one begins with; the last one used where the phase lands."""
+        return self.last() if self.lands else self.level(self.updates)
 
     @property
     def _span(self) -> float:

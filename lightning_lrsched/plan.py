@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lightning_lrsched.checks import check_choice, check_number, refusal
@@ -16,14 +16,15 @@ _RAMPS: dict[str, Shape] = {"linear": Straight(), "cosine": HalfCosine(), "const
 _EXPONENTIAL_START = 0.01
 
 
+def _given(part: Any) -> dict[str, Any]:
+    """Return the parameters of a dataclass value that are not at their defaults."""
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return {field.name: values[field.name] for field in fields(part) if values[field.name] != field.default}
+
+
 def _short_repr(part: object) -> str:
     """Return the call that makes an equal dataclass value, without the parameters left at their defaults."""
-    given = [
-        f"{field.name}={getattr(part, field.name)!r}"
-        for field in fields(part)  # type: ignore[arg-type]
-        if getattr(part, field.name) != field.default
-    ]
-    return f"{type(part).__name__}({', '.join(given)})"
+    return f"{type(part).__name__}({', '.join(f'{name}={value!r}' for name, value in _given(part).items())})"
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,10 @@ class Cooldown:
         check_choice("Cooldown.shape", self.shape, ("linear", "cosine"), "Cooldown('10%', shape='cosine')")
         check_number("Cooldown.eta_min", self.eta_min, "Cooldown('10%', eta_min=1e-6)", at_least=0.0)
 
-    def phases(self, start: Level, updates: int) -> tuple[Phase, ...]:
-        """Return the cooldown of ``updates`` updates from ``start``."""
-        return (Phase("cooldown", updates, start, Level(0.0, float(self.eta_min)), _RAMPS[self.shape]),)
+    def phases(self, before: Phase, updates: int) -> tuple[Phase, ...]:
+        """Return the cooldown of ``updates`` updates from where the phase before it ends, used there already or not."""
+        start, end, used = before.reached(), Level(0.0, float(self.eta_min)), int(before.lands)
+        return (Phase("cooldown", updates, start, end, _RAMPS[self.shape], span=updates + used, shift=used),)
 
 
 @dataclass(frozen=True, repr=False)
@@ -236,7 +238,7 @@ class Plan:
         main = tuple(self._fitted(room))
         segments = (*self._warmup_phases(main[0], warm), *main)
         if isinstance(self.cooldown, Cooldown):
-            segments += self.cooldown.phases(_reached(main[-1]), cool)
+            segments += self.cooldown.phases(_final(main[-1]), cool)
         return Timeline(segments, clock.stride)
 
     def to_dict(self) -> dict[str, Any]:
@@ -271,7 +273,7 @@ class Plan:
             used += last.updates
         if last is None:
             raise ValueError(f"{self.main} built no phase; phases() must yield at least one")
-        yield from room.rest(used, "hold", _reached(last))
+        yield from room.rest(used, "hold", _final(last).reached())
 
 
 def as_warmup(value: "Warmup | DurationLike | None") -> Warmup | None:
@@ -283,12 +285,10 @@ def as_warmup(value: "Warmup | DurationLike | None") -> Warmup | None:
 
 
 def describe_part(part: object) -> dict[str, Any] | None:
-    """Return a schedule, warmup or cooldown as its class name and its parameters."""
-    return None if part is None else {"class": type(part).__name__, **asdict(part)}  # type: ignore[call-overload]
+    """Return a schedule, warmup or cooldown as primitives: its class name and the parameters not at their defaults."""
+    return None if part is None else {"class": type(part).__name__, **_given(part)}
 
 
-def _reached(segment: Phase | Repeat) -> Level:
-    """Return the level that the update right after a segment would start from."""
-    if isinstance(segment, Repeat):
-        segment = segment.phases((segment.count or 1) - 1)[-1]
-    return segment.reached()
+def _final(segment: Phase | Repeat) -> Phase:
+    """Return the last phase of a segment, with the levels it has there."""
+    return segment.phases((segment.count or 1) - 1)[-1] if isinstance(segment, Repeat) else segment

@@ -65,11 +65,17 @@ class Straight(Shape):
 
 @dataclass(frozen=True)
 class HalfCosine(Shape):
-    """Weight (1 - cos(pi x)) / 2: flat at both ends. Past x = 1 it swings back, as torch's cosine does."""
+    """Weight (1 - cos(n pi x)) / 2: flat at both ends. Past x = 1 it swings back, as torch's cosine does.
+
+    Args:
+        halves: half waves n from x = 0 to x = 1.
+    """
+
+    halves: float = 1.0
 
     def __call__(self, x: X) -> X:
         """Return the weight of the cosine at ``x``."""
-        return 0.5 - 0.5 * cos(math.pi * x)
+        return 0.5 - 0.5 * cos(math.pi * self.halves * x)
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,8 @@ class Cosine(Schedule):
         """Yield the fall, or the swing without end."""
         updates = room.length(self.T_max, "Cosine.T_max")
         low = floor_level(self.eta_min, self.eta_min_ratio)
-        span = inclusive_span(updates, self.inclusive, "Cosine.T_max") / (2 * self.num_cycles)
+        span = inclusive_span(updates, self.inclusive, "Cosine.T_max")
         if self.periodic:
             yield Repeat((Phase("cosine", 2 * updates, Level(1.0), low, HalfCosine(), span=span),))
         else:
-            yield Phase("cosine", updates, Level(1.0), low, HalfCosine(), span=span)
+            yield Phase("cosine", updates, Level(1.0), low, HalfCosine(2 * float(self.num_cycles)), span=span)
