@@ -1,0 +1,46 @@
+"""Options and summaries of the whole suite."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+VECTORS = Path(__file__).parent / "golden" / "vectors"
+OUTCOMES = {
+    "not built": "not built yet",
+    "differs": "differs on purpose",
+    "refused": "refused by this package",
+    "unknown": "unknown (no adapter)",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare where the golden vectors lie."""
+    parser.addoption(
+        "--golden-dir",
+        type=Path,
+        default=VECTORS,
+        metavar="DIR",
+        help="folder of JSON files with golden lr values of the peers (default: tests/golden/vectors)",
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many golden vectors were compared, and name every one that was not."""
+    found: dict[str, Counter[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for key, value in getattr(report, "user_properties", ()) if getattr(report, "when", "") == "call" else ():
+                if key.startswith("golden "):
+                    found.setdefault(key.removeprefix("golden "), Counter())[str(value)] += 1
+    if not found:
+        return
+    parts = [f"{sum(found.get('compared', Counter()).values())} compared"]
+    for key, words in OUTCOMES.items():
+        names = found.get(key, Counter())
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(names.items()))
+        parts.append(f"{sum(names.values())} {words}{': ' if listed else ''}{listed}")
+    terminalreporter.section("golden vectors")
+    terminalreporter.write_line("golden vectors: " + parts[0])
+    for part in parts[1:]:
+        terminalreporter.write_line("  " + part)

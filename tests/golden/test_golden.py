@@ -1,0 +1,63 @@
+"""The lr of every schedule against the values of its peers, from JSON vectors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tests.golden.peers  # noqa: F401
+from tests.golden.adapters import Case, Differs, NotBuilt, Refused, Unknown, cases_of
+
+RELATIVE = 1e-9
+ROUNDING = 1e-15  # of the base lr: a value near zero is the difference of two float64 numbers of that size
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test of each vector in the folder."""
+    if "vector" not in metafunc.fixturenames:
+        return
+    folder: Path = metafunc.config.getoption("--golden-dir")
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise pytest.UsageError(f"--golden-dir {folder} holds no *.json file")
+    vectors = [vector for file in files for vector in json.loads(file.read_text(encoding="utf-8"))]
+    metafunc.parametrize("vector", [pytest.param(vector, id=vector["id"]) for vector in vectors])
+
+
+def check(case: Case, values: list[list[float]], tolerance: float) -> set[float]:
+    """Compare one case with the vector and return the t it spoke of."""
+    timeline = case.plan.resolve(case.run)
+    mine = [(t, expected) for t, expected in values if t <= case.until]
+    steps = np.array([case.step(t) for t, _ in mine])
+    drawn = timeline.lr(steps, case.base_lr)
+    for (t, expected), step, vectorised in zip(mine, steps.tolist(), drawn.tolist(), strict=True):
+        scalar = timeline.lr(step, case.base_lr)
+        assert scalar == vectorised, f"t = {t}: {scalar!r} for one step, {vectorised!r} in an array"
+        allowed = max(RELATIVE * abs(expected), tolerance, ROUNDING * case.base_lr)
+        assert abs(scalar - expected) <= allowed, f"t = {t}: {scalar!r}, expected {expected!r} of {case.plan}"
+    return {t for t, _ in mine}
+
+
+def test_vector(vector: dict[str, Any], record_property: Any) -> None:
+    name = vector["schedule"]
+    try:
+        cases = cases_of(vector)
+    except NotBuilt as missing:
+        record_property("golden not built", name)
+        pytest.skip(f"not built yet: {name} (needs {missing})")
+    except Differs as reason:
+        record_property("golden differs", f"{name} [{vector['id']}: {reason}]")
+        pytest.skip(f"differs on purpose: {name}: {reason}")
+    except Refused as refused:
+        record_property("golden refused", f"{name} [{vector['id']}: {refused}]")
+        pytest.skip(f"refused: {name}: {refused}")
+    except Unknown as unknown:
+        record_property("golden unknown", str(unknown))
+        pytest.skip(f"no adapter for {unknown}")
+    record_property("golden compared", name)
+    compared: set[float] = set()
+    for case in cases:
+        compared |= check(case, vector["values"], float(vector.get("tol") or 0.0))
+    assert compared == {t for t, _ in vector["values"]}
