@@ -9,7 +9,7 @@ from lightning_lrsched.compare.runs import Curve, RunRecord
 
 Mode = Literal["min", "max"]
 
-_HIGHER = re.compile(r"acc|f1|auc|map(?!e)|bleu|score|precision|recall", re.IGNORECASE)
+_HIGHER = re.compile(r"acc|f1|auc|auroc|map(?!e)|bleu|score|precision|recall", re.IGNORECASE)
 _LOWER = re.compile(r"loss|err", re.IGNORECASE)
 
 
