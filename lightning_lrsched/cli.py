@@ -112,13 +112,13 @@ def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _number(text: str) -> float:
     """Return a finite number from an argument."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number, such as 0.25")
     return number
-
-
-_number.__name__ = "number"
 
 
 def _compare(args: argparse.Namespace) -> None:

@@ -179,7 +179,7 @@ def test_a_missing_extra_is_told(
     [
         pytest.param([], "required: COMMAND", id="no command"),
         pytest.param(["compare"], "required: --experiment", id="no experiment"),
-        pytest.param(["compare", "--experiment", "a", "--target", "nan"], "invalid number value: 'nan'", id="target"),
+        pytest.param(["compare", "--experiment", "a", "--target", "nan"], "'nan' is not a finite number", id="target"),
         pytest.param(["compare", "--experiment", "a", "--mode", "best"], "invalid choice: 'best'", id="mode"),
     ],
 )

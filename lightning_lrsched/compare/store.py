@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 _PROBE_SECONDS = 10
+_MESSAGE_LENGTH = 300
 _USERINFO = re.compile(r"://\S*@")
 _SECRET = re.compile(r"((?:password|passwd|pwd|token|secret|key)=)[^&\s]+", re.IGNORECASE)
 
@@ -102,7 +104,7 @@ def told(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         line = next(iter(str(_root(error)).splitlines()), "") or type(error).__name__
-        raise CompareError(masked(f"cannot read {uri}: {line[:300]}")) from error
+        raise CompareError(masked(f"cannot read {uri}: {shorten(line, _MESSAGE_LENGTH)}")) from error
 
 
 def _root(error: Exception) -> Exception:

@@ -39,7 +39,7 @@ def make_store(folder: Path) -> str:
     study = client.create_experiment(EXPERIMENT, artifact_location=str(folder / "artifacts"))
     client.create_experiment("nothing here")
     client.delete_experiment(client.create_experiment("thrown away"))
-    for index, (name, spec) in enumerate(_specs().items()):
+    for index, (name, spec) in enumerate(SPECS.items()):
         _write(client, study, name, START + 1000 * index, spec)
     return uri
 
@@ -54,60 +54,60 @@ class Spec:
     status: str | None = "FINISHED"
 
 
-def _specs() -> dict[str, Spec]:
-    lr = [(step, 0.1 / (1 + step % 8)) for step in range(24)]
-    epochs = [(step, float(step // 4)) for step in VAL_STEPS]
+def _val(*values: float) -> list[tuple[int, float]]:
+    """Return one value for each of the first validations."""
+    return list(zip(VAL_STEPS, values, strict=False))
 
-    def val(*values: float) -> list[tuple[int, float]]:
-        return list(zip(VAL_STEPS, values, strict=False))
 
-    return {
-        "sgdr": Spec(
-            params=SGDR_PARAMS,
-            points={
-                "lr/SGD/0": lr,
-                "lr/peak": [(0, 0.1)],
-                "schedule/cycle": [(0, 0.0), (7, 0.0), (8, 1.0), (23, 1.0)],
-                "schedule/phase": [(0, 0.0), (23, 3.0)],
-                "val_loss": val(0.9, 0.5, 0.7, 0.6, 0.4, 0.45),
-                "val_acc": val(0.1, 0.5, 0.3, 0.4, 0.8, 0.7),
-                "cycle/val_loss": [(7, 0.5)],
-                "best/val_loss": [(19, 0.4)],
-                "epoch": epochs,
-            },
-            seconds=75,
-        ),
-        "cosine": Spec(
-            params={**SGDR_PARAMS, "schedule": "Cosine()", "warmup": "none"},
-            points={
-                "lr/AdamW/head": lr,
-                "schedule/cycle": [(0, 0.0), (23, 0.0)],
-                "val_loss": val(0.9, 0.8, 0.7, 0.6, 0.5, 0.3),
-                "epoch": epochs,
-            },
-            seconds=7265,
-        ),
-        "diverged": Spec(
-            params=SGDR_PARAMS,
-            points={"val_loss": val(math.nan, 0.8, math.inf, math.nan), "epoch": epochs[:4]},
-            status="FAILED",
-            seconds=4,
-        ),
-        "going": Spec(
-            params=SGDR_PARAMS,
-            points={"lr/SGD/0": lr[:6], "val_loss": val(0.85), "epoch": epochs[:1]},
-            status=None,
-            seconds=30,
-        ),
-        "foreign": Spec({"lr-SGD": lr, "lr-SGD-momentum": lr, "val_loss": [(10, 0.55)]}, 12),
-        "silent": Spec({}, 1),
-        "resumed": Spec(
-            params=SGDR_PARAMS,
-            # The step is trained twice: what the second attempt wrote, later, counts.
-            points={"val_loss": [*val(0.9, 0.1), (7, 0.54)], "epoch": epochs[:2]},
-            seconds=200,
-        ),
-    }
+LR = [(step, 0.1 / (1 + step % 8)) for step in range(24)]
+EPOCHS = [(step, float(step // 4)) for step in VAL_STEPS]
+SPECS = {
+    "sgdr": Spec(
+        params=SGDR_PARAMS,
+        points={
+            "lr/SGD/0": LR,
+            "lr/peak": [(0, 0.1)],
+            "schedule/cycle": [(0, 0.0), (7, 0.0), (8, 1.0), (23, 1.0)],
+            "schedule/phase": [(0, 0.0), (23, 3.0)],
+            "val_loss": _val(0.9, 0.5, 0.7, 0.6, 0.4, 0.45),
+            "val_acc": _val(0.1, 0.5, 0.3, 0.4, 0.8, 0.7),
+            "cycle/val_loss": [(7, 0.5)],
+            "best/val_loss": [(19, 0.4)],
+            "epoch": EPOCHS,
+        },
+        seconds=75,
+    ),
+    "cosine": Spec(
+        params={**SGDR_PARAMS, "schedule": "Cosine()", "warmup": "none"},
+        points={
+            "lr/AdamW/head": LR,
+            "schedule/cycle": [(0, 0.0), (23, 0.0)],
+            "val_loss": _val(0.9, 0.8, 0.7, 0.6, 0.5, 0.3),
+            "epoch": EPOCHS,
+        },
+        seconds=7265,
+    ),
+    "diverged": Spec(
+        params=SGDR_PARAMS,
+        points={"val_loss": _val(math.nan, 0.8, math.inf, math.nan), "epoch": EPOCHS[:4]},
+        status="FAILED",
+        seconds=4,
+    ),
+    "going": Spec(
+        params=SGDR_PARAMS,
+        points={"lr/SGD/0": LR[:6], "val_loss": _val(0.85), "epoch": EPOCHS[:1]},
+        status=None,
+        seconds=30,
+    ),
+    "foreign": Spec({"lr-SGD": LR, "lr-SGD-momentum": LR, "val_loss": [(10, 0.55)]}, 12),
+    "silent": Spec({}, 1),
+    "resumed": Spec(
+        params=SGDR_PARAMS,
+        # The step is trained twice: what the second attempt wrote, later, counts.
+        points={"val_loss": [*_val(0.9, 0.1), (7, 0.54)], "epoch": EPOCHS[:2]},
+        seconds=200,
+    ),
+}
 
 
 def _write(client: "MlflowClient", experiment: str, name: str, start: int, spec: Spec) -> None:
