@@ -47,7 +47,7 @@ class RealStepScheduler(LRScheduler):
         self.real_steps = 0
         self.restored: dict[str, Any] | None = None
         self.observers: list[Observer] = []
-        self._hook: RemovableHandle | None = None
+        self._hooks: list[RemovableHandle] = []
         self._groups: list[dict[str, Any]] = []
         self._pairs: list[tuple[dict[str, Any], float]] = []
 
@@ -64,21 +64,23 @@ class RealStepScheduler(LRScheduler):
     @property
     def armed(self) -> bool:
         """Whether real steps are being counted."""
-        return self._hook is not None
+        return bool(self._hooks)
 
     def arm(self, real_steps: int) -> None:
         """Start to count at ``real_steps`` and write the lr that the next step uses."""
-        self.disarm()
+        self._remove_hooks()
         self.real_steps = real_steps
         self._groups = []
         self.write()
-        self._hook = self.optimizer.register_step_post_hook(self._after_step)
+        self._hooks = [
+            self.optimizer.register_step_pre_hook(self._before_step),
+            self.optimizer.register_step_post_hook(self._after_step),
+        ]
 
     def disarm(self) -> None:
-        """Stop counting; the lr stays as it is."""
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
+        """Stop counting and let go of the observers; the lr stays as it is."""
+        self._remove_hooks()
+        self.observers = []
 
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the lr of the next step is written as soon as the optimizer has stepped."""
@@ -110,6 +112,16 @@ class RealStepScheduler(LRScheduler):
         """Return where in the schedule a real step lies."""
         raise NotImplementedError
 
+    def _remove_hooks(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def _before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        """Write the lr once more if a group was added since: its first step follows the plan already."""
+        if self._stale:
+            self.write()
+
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
         """Count the step that the optimizer just made, unless a scaler told a fused optimizer to skip it."""
         found_inf = getattr(optimizer, "found_inf", None)
@@ -124,13 +136,18 @@ class RealStepScheduler(LRScheduler):
 
     def _paired(self) -> list[tuple[dict[str, Any], float]]:
         """Return every group with its base lr, read anew when groups were added or loaded."""
-        groups = self.optimizer.param_groups
-        if groups is not self._groups or len(groups) != len(self._pairs):
-            self._groups = groups
+        if self._stale:
+            groups = self._groups = self.optimizer.param_groups
             for group in groups:
                 group.setdefault("initial_lr", float(group["lr"]))
             self._pairs = [(group, float(group["initial_lr"])) for group in groups]
         return self._pairs
+
+    @property
+    def _stale(self) -> bool:
+        """Whether groups were added or loaded since the base lrs were read."""
+        groups = self.optimizer.param_groups
+        return groups is not self._groups or len(groups) != len(self._pairs)
 
 
 class PlannedScheduler(RealStepScheduler):
