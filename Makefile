@@ -1,0 +1,42 @@
+# `make demo` and `make test` make their own environment (.venv) the first time and use it again afterwards.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help env demo test lint format docs-images clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+env: $(READY) ## make the environment alone
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' on the PATH. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: '$(PYTHON)' is $$($(PYTHON) --version), and Python 3.11 or newer is needed. Name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: '$(PYTHON)' has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "making the environment in $(VENV) (about two minutes, 2 GB; once)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' || { echo "make: the installation failed; the lines above say why. A package index must be within reach."; exit 1; }
+	@touch $@
+
+demo: $(READY) ## train three runs on real digits, compare them, say where everything is
+	@OMP_NUM_THREADS=2 $(BIN)/python examples/demo.py
+
+test: $(READY) ## run the tests
+	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m pytest -n 2 --dist loadscope
+
+lint: $(READY) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs-images: $(READY) ## draw the pictures of the docs anew
+	$(BIN)/python docs/make_images.py
+
+clean: ## remove the environment and what the demo wrote
+	rm -rf $(VENV) demo_output .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,36 @@
+"""The README's code runs as it stands there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.modules import SmallModule
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_trains_and_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    scope: dict[str, object] = {"model": SmallModule()}
+    exec(blocks("python")[0], scope)
+    files = sorted(path.name for path in tmp_path.glob("lightning_logs/version_0/checkpoints/*.ckpt"))
+    assert [name.partition("-")[0] for name in files] == ["cycle=0", "cycle=1", "cycle=2"]
+    assert (tmp_path / "mlflow.db").exists()
+
+
+def test_the_timeline_example_says_what_its_comments_say() -> None:
+    scope: dict[str, object] = {}
+    code = blocks("python")[1]
+    exec(code, scope)
+    assert eval("timeline.lr(50, base_lr=0.1)", scope) == 0.1
+    assert eval("timeline.boundaries", scope) == (0, 50, 1000)
+    curve = eval("timeline.lr(np.arange(1000), base_lr=0.1)", scope)
+    assert isinstance(curve, np.ndarray)
+    assert curve.max() == 0.1
