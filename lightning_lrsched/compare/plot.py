@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.compare.colors import run_colors
 from lightning_lrsched.compare.goal import Goal
-from lightning_lrsched.compare.runs import Curve, RunRecord
+from lightning_lrsched.compare.runs import Curve, RunRecord, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ _FEW_RUNS = 4
 _MANY_ENDS = 40
 _LEGEND_RUNS = 24
 _LEGEND_WIDTH = 125
-_NAME_LENGTH = 36
+_NAME_LENGTH = 40
 _GREY = "#666666"
 
 
@@ -217,12 +217,9 @@ def _name_runs(figure: "Figure", records: Sequence[RunRecord]) -> None:
 
 def run_labels(records: Sequence[RunRecord]) -> list[str]:
     """Return the runs' names for a legend: short, told apart by their id if equal, with the status if unfinished."""
-    names = [record.name for record in records]
     return [
-        _shortened(name, _NAME_LENGTH)
-        + (f" [{record.run_id[:6]}]" if names.count(name) > 1 else "")
-        + (f" ({record.status})" if record.status != "finished" else "")
-        for name, record in zip(names, records, strict=True)
+        _shortened(name, _NAME_LENGTH) + (f" ({record.status})" if record.status != "finished" else "")
+        for name, record in zip(told_apart(records), records, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -208,6 +209,15 @@ def _record(run: "Run", metric: str, histories: Mapping[tuple[str, str], list["M
         cycles=curves.get("schedule/cycle", Curve()).finite(),
         cycle_best=curves.get(f"cycle/{metric}", Curve()).finite(),
     )
+
+
+def told_apart(records: Sequence[RunRecord]) -> list[str]:
+    """Return the runs' names, with the beginning of the id where several have the same.
+
+    MLflow draws names at random, but from a seeded generator: runs after the same ``seed_everything`` share one.
+    """
+    names = Counter(record.name for record in records)
+    return [f"{run.name} [{run.run_id[:6]}]" if names[run.name] > 1 else run.name for run in records]
 
 
 def as_curve(points: Iterable[tuple[int, int, float]]) -> Curve:

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightning_lrsched.compare.goal import Goal
-from lightning_lrsched.compare.runs import RunRecord
+from lightning_lrsched.compare.runs import RunRecord, told_apart
+
+# Under the first name MLflowTracker writes them; runs of other origin may have the second.
+_SCHEDULE = ("schedule/main", "schedule")
+_WARMUP = ("schedule/warmup", "warmup")
+_STEPS_PER_EPOCH = ("schedule/steps_per_epoch", "run.steps_per_epoch")
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,7 @@ class Row:
 
     Args:
         run_id: MLflow's id.
-        run: the run's name.
+        run: the run's name, with the beginning of its id if another has the same.
         schedule: the main schedule, as it was written.
         warmup: the warmup, as it was written.
         best: best value of the metric.
@@ -54,7 +59,7 @@ def ranked(records: Sequence[RunRecord], goal: Goal) -> list[RunRecord]:
 
 def table_rows(records: Sequence[RunRecord], goal: Goal) -> list[Row]:
     """Return one row for each run, in the order given."""
-    return [_row(record, goal) for record in records]
+    return [_row(record, name, goal) for record, name in zip(records, told_apart(records), strict=True)]
 
 
 def caption(goal: Goal) -> str:
@@ -68,19 +73,18 @@ def caption(goal: Goal) -> str:
     return "\n".join([*words, "epochs and cycles count from 0; epochs to target is how many were trained"])
 
 
-def _row(record: RunRecord, goal: Goal) -> Row:
+def _row(record: RunRecord, name: str, goal: Goal) -> Row:
     """Return the row of one run."""
-    params = record.params or {}
     best = goal.best(record.metric)
     step = best and best[0]
     reached = goal.reached(record.metric)
     cycle = None if step is None else record.cycles.at(step)
     return Row(
         run_id=record.run_id,
-        run=record.name,
+        run=name,
         status=record.status,
-        schedule=params.get("schedule"),
-        warmup=params.get("warmup"),
+        schedule=_param(record, _SCHEDULE),
+        warmup=_param(record, _WARMUP),
         best=best and best[1],
         step=step,
         epoch=_epoch(record, step),
@@ -91,11 +95,17 @@ def _row(record: RunRecord, goal: Goal) -> Row:
     )
 
 
+def _param(record: RunRecord, names: Sequence[str]) -> str | None:
+    """Return the first of several parameters that a run has."""
+    params = record.params or {}
+    return next((params[name] for name in names if name in params), None)
+
+
 def _steps_per_epoch(record: RunRecord) -> float | None:
     """Return the optimizer steps of an epoch, if the run says them."""
     try:
-        steps = float((record.params or {})["run.steps_per_epoch"])
-    except (KeyError, ValueError):
+        steps = float(_param(record, _STEPS_PER_EPOCH) or "unknown")
+    except ValueError:
         return None
     return steps if steps >= 1 and math.isfinite(steps) else None
 

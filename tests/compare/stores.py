@@ -22,10 +22,10 @@ quiet_mlflow = pytest.mark.filterwarnings(
 )
 
 SGDR_PARAMS = {
-    "schedule": "SGDR(T_0='2ep', T_mult=2)",
-    "warmup": "Warmup(duration='5%')",
-    "run.steps_per_epoch": "4",
-    "run.total_steps": "24",
+    "schedule/main": "SGDR(T_0='2ep', T_mult=2)",
+    "schedule/warmup": "Warmup(duration='5%')",
+    "schedule/steps_per_epoch": "4",
+    "schedule/total_steps": "24",
 }
 VAL_STEPS = (3, 7, 11, 15, 19, 23)
 
@@ -78,7 +78,7 @@ SPECS = {
         seconds=75,
     ),
     "cosine": Spec(
-        params={**SGDR_PARAMS, "schedule": "Cosine()", "warmup": "none"},
+        params={"schedule": "Cosine()", "warmup": "none", "run.steps_per_epoch": "4"},
         points={
             "lr/AdamW/head": LR,
             "schedule/cycle": [(0, 0.0), (23, 0.0)],

@@ -147,7 +147,7 @@ def test_names_are_told_apart_and_cut_in_the_middle() -> None:
     same = [RunRecord("abcdefgh", "twin", "finished"), RunRecord("12345678", "twin", "killed")]
     assert run_labels(same) == ["twin [abcdef]", "twin [123456] (killed)"]
     (label,) = run_labels([RunRecord("a", "x" * 30 + "y" * 30, "finished")])
-    assert (len(label), label[0], label[-1]) == (35, "x", "y")
+    assert (len(label), label[0], label[-1]) == (39, "x", "y")
 
 
 @pytest.mark.parametrize("count", [1, 3, 12, 13, 30])

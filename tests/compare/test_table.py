@@ -59,13 +59,13 @@ def test_the_default_target_is_the_worst_best_of_the_finished_runs() -> None:
 
 
 def test_a_target_inside_an_epoch_is_counted_in_parts_of_it() -> None:
-    row = table_rows([run({0: 0.9, 4: 0.5}, **{"run.steps_per_epoch": "4"})], Goal("val_loss", "min", 0.5))[0]
+    row = table_rows([run({0: 0.9, 4: 0.5}, **{"schedule/steps_per_epoch": "4"})], Goal("val_loss", "min", 0.5))[0]
     assert (row.target_step, row.target_epochs, row.epoch) == (4, 1.25, 1)
 
 
 @pytest.mark.parametrize("length", ["unknown", "None", "0", "nan", "inf"])
 def test_an_unknown_epoch_length_leaves_the_step(length: str) -> None:
-    row = table_rows([run({4: 0.5}, **{"run.steps_per_epoch": length})], Goal("val_loss", "min", 0.5))[0]
+    row = table_rows([run({4: 0.5}, **{"schedule/steps_per_epoch": length})], Goal("val_loss", "min", 0.5))[0]
     assert (row.target_step, row.target_epochs, row.epoch) == (4, None, None)
 
 
@@ -81,6 +81,12 @@ def test_nan_never_reaches_a_target() -> None:
     curve = Curve((0, 1), (math.nan, 0.1))
     assert Goal("val_loss", "min", 0.5).reached(curve) == 1
     assert Goal("val_loss", "max", 0.0).reached(curve) == 1
+
+
+def test_runs_of_one_name_are_told_apart_by_their_ids() -> None:
+    records = [RunRecord("abcdefgh", "twin", "finished"), RunRecord("12345678", "twin", "failed"), run({})]
+    names = [row.run for row in table_rows(records, Goal("val_loss", "min"))]
+    assert names == ["twin [abcdef]", "twin [123456]", "run"]
 
 
 def test_no_cycle_is_told_before_the_first_recorded_one() -> None:
