@@ -44,9 +44,11 @@ class RealStepScheduler(LRScheduler):
         """Remember the optimizer. torch's own constructor would patch ``optimizer.step`` and write an lr."""
         self.optimizer = optimizer
         self.description = description
+        self.configured = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
         self.real_steps = 0
         self.restored: dict[str, Any] | None = None
         self.observers: list[Observer] = []
+        self._started = False
         self._hooks: list[RemovableHandle] = []
         self._groups: list[dict[str, Any]] = []
         self._pairs: list[tuple[dict[str, Any], float]] = []
@@ -69,6 +71,7 @@ class RealStepScheduler(LRScheduler):
     def arm(self, real_steps: int) -> None:
         """Start to count at ``real_steps`` and write the lr that the next step uses."""
         self._remove_hooks()
+        self._started = True
         self.real_steps = real_steps
         self._groups = []
         self.write()
@@ -93,15 +96,15 @@ class RealStepScheduler(LRScheduler):
         """Return counters, base lrs and the plan as primitives, so that a ``weights_only`` load accepts them."""
         return {
             MARK: 1,
-            "armed": self.armed,
+            "started": self._started,
             "real_steps": self.real_steps,
-            "base_lrs": self.base_lrs if self.armed else [],
+            "base_lrs": self.base_lrs if self._started else [],
             "description": self.description,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the state for `arm`; a state saved before the first step of its run says nothing."""
-        if state_dict.get("armed", True):
+        if state_dict.get("started", True):
             self.restored = state_dict
 
     def write(self) -> None:
@@ -171,18 +174,22 @@ class PlannedScheduler(RealStepScheduler):
         self.description = description
         self._span = timeline.phase_at(0)
 
-    def arm(self, real_steps: int) -> None:
-        """Check the floors against the base lrs, then start to count.
+    def check_floors(self) -> None:
+        """Refuse an absolute floor above the base lr of a group: the schedule would rise to it.
 
         Raises:
-            ValueError: if an absolute floor lies above the base lr of a group.
+            ValueError: naming the floor, the base lr and the group.
         """
-        for index, (group, base) in enumerate(self._paired()):
-            for level in _levels(self.timeline):
-                if level.scale == level.fading_scale == 0.0 and level.offset > base:
-                    name = group.get("name", index)
-                    allowed = f"at most the base lr {base:g} of parameter group {name!r}"
-                    raise refusal("eta_min", level.offset, allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
+        floors = [level.offset for level in _levels(self.timeline) if level.scale == level.fading_scale == 0.0]
+        for index, group in enumerate(self.optimizer.param_groups):
+            base = float(group.get("initial_lr", group["lr"]))
+            if max(floors, default=0.0) > base:
+                allowed = f"at most the base lr {base:g} of parameter group {group.get('name', index)!r}"
+                raise refusal("eta_min", max(floors), allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
+
+    def arm(self, real_steps: int) -> None:
+        """Check the floors against the base lrs, then start to count."""
+        self.check_floors()
         super().arm(real_steps)
 
     def write(self) -> None:

@@ -197,7 +197,6 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"lrsched \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
 
 
-@pytest.mark.xfail(reason="the package's __init__ imports torch and lightning with the callbacks")
 @pytest.mark.parametrize("arguments", [["--help"], ["compare", "--help"]])
 def test_help_loads_nothing_that_is_slow(arguments: list[str]) -> None:
     slow = ("mlflow", "matplotlib", "rich", "torch", "lightning")

@@ -111,25 +111,30 @@ class CycleCheckpoint(Checkpoint):
         if stage == "fit" and self.dirpath is None:
             self.dirpath = trainer.strategy.broadcast(_default_folder(trainer))
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the schedule whose cycles are kept, and the cycle that training goes on in.
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the schedule whose cycles are kept.
 
         Raises:
             MisconfigurationException: if no scheduler with cycles is attached.
         """
-        planned = [config.scheduler for config in scheduler_configs(trainer)]
-        cyclic = [one for one in planned if isinstance(one, PlannedScheduler) and one.timeline.cyclic]
-        if not cyclic and not is_smoke_test(trainer):
+        self._scheduler = None
+        if is_smoke_test(trainer):
+            return
+        attached = [config.scheduler for config in scheduler_configs(trainer)]
+        cyclic = [one for one in attached if isinstance(one, PlannedScheduler) and one.timeline.cyclic]
+        if not cyclic:
             raise MisconfigurationException(
                 "CycleCheckpoint needs a schedule with cycles, and none is attached. Add one, for example "
                 "callbacks=[LearningRateScheduler(SGDR('10ep', T_mult=2)), CycleCheckpoint('val_loss')], or use "
                 "lightning's ModelCheckpoint for a schedule without cycles"
             )
-        self._scheduler = None if is_smoke_test(trainer) else cyclic[0]
+        self._scheduler = cyclic[0]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the cycle that training goes on in."""
         if self._scheduler is not None:
             timeline = self._scheduler.timeline
-            done = self._scheduler.real_steps
-            self._cycle = timeline.cycle(timeline.cycle_at(max(done - 1, 0)))
+            self._cycle = timeline.cycle(timeline.cycle_at(max(self._scheduler.real_steps - 1, 0)))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

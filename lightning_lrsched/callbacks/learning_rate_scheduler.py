@@ -175,13 +175,18 @@ class LearningRateScheduler(Callback):
                 f"configure_optimizers returned several schedulers for one optimizer ({names}); a warmup can be put in "
                 "front of one. Chain them, for example torch.optim.lr_scheduler.SequentialLR(...), and return that"
             )
-        scheduler = (
-            self._wrapped(optimizer, own[0])
-            if own
-            else PlannedScheduler(optimizer, self._resolve(trainer), self._description())
-        )
+        scheduler = self._wrapped(optimizer, own[0]) if own else self._planned(trainer, optimizer)
         replace_config(trainer, own[0] if own else None, scheduler)
         self.schedulers.append(scheduler)
+
+    def _planned(self, trainer: pl.Trainer, optimizer: Optimizer) -> PlannedScheduler:
+        """Return a scheduler that follows the plan."""
+        scheduler = PlannedScheduler(optimizer, self._resolve(trainer), self._description())
+        try:
+            scheduler.check_floors()
+        except ValueError as refused:
+            raise MisconfigurationException(str(refused)) from None
+        return scheduler
 
     def _wrapped(self, optimizer: Optimizer, config: LRSchedulerConfig) -> DrivenScheduler:
         """Return the module's own scheduler with the warmup in front."""
@@ -235,9 +240,12 @@ class LearningRateScheduler(Callback):
         """Return the real step that this fit begins with: from the checkpoint, from the fit before, or from 0."""
         scheduler = self.schedulers[index]
         restored = scheduler.restored
-        if restored is not None and MARK in restored:
-            for group, base in zip(scheduler.optimizer.param_groups, restored["base_lrs"], strict=False):
+        if restored is not None:
+            same = MARK in restored and ("driven" in restored) == isinstance(scheduler, DrivenScheduler)
+            bases = restored["base_lrs"] if same else scheduler.configured
+            for group, base in zip(scheduler.optimizer.param_groups, bases, strict=False):
                 group["initial_lr"] = base
+        if restored is not None and MARK in restored:
             self._compare(trainer, scheduler, restored["description"])
             return int(restored["real_steps"])
         if trainer.global_step == 0:

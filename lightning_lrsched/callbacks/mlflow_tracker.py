@@ -6,6 +6,7 @@ import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
@@ -47,7 +48,7 @@ class MLflowTracker(Callback):
     Args:
         tracking_uri: where a run of its own goes; None for ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
         experiment: experiment of a run of its own; None for ``MLFLOW_EXPERIMENT_NAME``, or ``Default``.
-        run_name: name of a run of its own; MLflow makes one up if None.
+        run_name: name of a run of its own; None for one made of date and time.
         log_checkpoints: upload the checkpoint of each finished cycle.
         flush_timeout: seconds that the end of the fit waits for the last points.
 
@@ -88,34 +89,19 @@ class MLflowTracker(Callback):
         self._uploaded: set[str] = set()
         self._hooks: list[RemovableHandle] = []
         self._title = "learning rate"
+        self._opened = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the run, on rank zero."""
-        if not trainer.is_global_zero or is_smoke_test(trainer):
-            return
-        try:
-            sink = pick_sink(trainer.loggers, self.tracking_uri, self.experiment, self.run_name)
-        except ModuleNotFoundError:
-            raise
-        except Exception as failure:
-            _tell(f"Tracking is off for this fit: {failure}")
-            return
-        self.run_id = sink.run_id
-        self._recorder = Recorder()
-        self._writer = Writer(sink, self._recorder.points, _tell)
+        """Be ready to open a run, once in this fit."""
+        self._opened = not trainer.is_global_zero or is_smoke_test(trainer)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record the plan, and from now on every real step."""
-        if self._writer is None:
-            return
-        schedulers = {id(config.scheduler.optimizer): config.scheduler for config in scheduler_configs(trainer)}
-        names = [type(optimizer).__name__ for optimizer in trainer.optimizers]
-        for index, optimizer in enumerate(trainer.optimizers):
-            before = names[:index].count(names[index])
-            label = key_part(f"{names[index]}-{before}" if before else names[index])
-            groups = [key_part(group.get("name", i)) for i, group in enumerate(optimizer.param_groups)]
-            self._recorder.keys[index] = [f"lr/{label}/{group}" for group in groups]
-            self._watch(trainer, index, schedulers.get(id(optimizer)))
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Open the run before the first step, when no callback can refuse the fit any more; watch from then on."""
+        if not self._opened:
+            self._opened = True
+            self._open(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record what the validation measured, unless Lightning's own logger writes it to the same run."""
@@ -143,6 +129,27 @@ class MLflowTracker(Callback):
         """Deliver the rest and end the run as failed, or as killed when it was a signal."""
         killed = isinstance(exception, KeyboardInterrupt | SIGTERMException)
         self._close("KILLED" if killed else "FAILED")
+
+    def _open(self, trainer: pl.Trainer) -> None:
+        """Open the run, and record the plan and every real step."""
+        try:
+            sink = pick_sink(trainer.loggers, self.tracking_uri, self.experiment, self.run_name)
+        except ModuleNotFoundError:
+            raise
+        except Exception as failure:
+            _tell(f"Tracking is off for this fit: {failure}")
+            return
+        self.run_id = sink.run_id
+        self._recorder = Recorder()
+        self._writer = Writer(sink, self._recorder.points, _tell)
+        schedulers = {id(config.scheduler.optimizer): config.scheduler for config in scheduler_configs(trainer)}
+        names = [type(optimizer).__name__ for optimizer in trainer.optimizers]
+        for index, optimizer in enumerate(trainer.optimizers):
+            before = names[:index].count(names[index])
+            label = key_part(f"{names[index]}-{before}" if before else names[index])
+            groups = [key_part(group.get("name", i)) for i, group in enumerate(optimizer.param_groups)]
+            self._recorder.keys[index] = [f"lr/{label}/{group}" for group in groups]
+            self._watch(trainer, index, schedulers.get(id(optimizer)))
 
     def _watch(self, trainer: pl.Trainer, index: int, scheduler: object) -> None:
         """Record each real step of one optimizer from now on: one append a step."""

@@ -7,11 +7,6 @@ from dataclasses import dataclass
 from lightning_lrsched.compare.goal import Goal
 from lightning_lrsched.compare.runs import RunRecord, told_apart
 
-# Under the first name MLflowTracker writes them; runs of other origin may have the second.
-_SCHEDULE = ("schedule/main", "schedule")
-_WARMUP = ("schedule/warmup", "warmup")
-_STEPS_PER_EPOCH = ("schedule/steps_per_epoch", "run.steps_per_epoch")
-
 
 @dataclass(frozen=True)
 class Row:
@@ -83,8 +78,8 @@ def _row(record: RunRecord, name: str, goal: Goal) -> Row:
         run_id=record.run_id,
         run=name,
         status=record.status,
-        schedule=_param(record, _SCHEDULE),
-        warmup=_param(record, _WARMUP),
+        schedule=_param(record, "schedule/main"),
+        warmup=_param(record, "schedule/warmup"),
         best=best and best[1],
         step=step,
         epoch=_epoch(record, step),
@@ -95,16 +90,15 @@ def _row(record: RunRecord, name: str, goal: Goal) -> Row:
     )
 
 
-def _param(record: RunRecord, names: Sequence[str]) -> str | None:
-    """Return the first of several parameters that a run has."""
-    params = record.params or {}
-    return next((params[name] for name in names if name in params), None)
+def _param(record: RunRecord, name: str) -> str | None:
+    """Return a parameter of a run, if it has it."""
+    return (record.params or {}).get(name)
 
 
 def _steps_per_epoch(record: RunRecord) -> float | None:
     """Return the optimizer steps of an epoch, if the run says them."""
     try:
-        steps = float(_param(record, _STEPS_PER_EPOCH) or "unknown")
+        steps = float(_param(record, "schedule/steps_per_epoch") or "unknown")
     except ValueError:
         return None
     return steps if steps >= 1 and math.isfinite(steps) else None

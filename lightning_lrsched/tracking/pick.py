@@ -2,6 +2,8 @@
 
 import os
 import sys
+import time
+import uuid
 from collections.abc import Iterable
 
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
@@ -23,7 +25,7 @@ def pick_sink(
         loggers: the trainer's loggers; an MLflow one is known by what it offers.
         tracking_uri: where a new run goes.
         experiment: name of the experiment of a new run; made if there is none.
-        run_name: name of a new run; MLflow makes one up if None.
+        run_name: name of a new run; None for one made of date and time.
 
     Raises:
         ModuleNotFoundError: if mlflow is not installed, with the command that installs it.
@@ -45,5 +47,10 @@ def pick_sink(
     name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
     found = client.get_experiment_by_name(name)
     experiment_id = client.create_experiment(name) if found is None else found.experiment_id
-    run = client.create_run(experiment_id, run_name=run_name)
+    run = client.create_run(experiment_id, run_name=run_name or _fresh_name())
     return MlflowSink(client, run.info.run_id, owned=True)
+
+
+def _fresh_name() -> str:
+    """Return a name that no other run has. MLflow's own names repeat whenever a training seeds Python's generator."""
+    return f"fit-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"

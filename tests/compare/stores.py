@@ -78,7 +78,7 @@ SPECS = {
         seconds=75,
     ),
     "cosine": Spec(
-        params={"schedule": "Cosine()", "warmup": "none", "run.steps_per_epoch": "4"},
+        params={"schedule/main": "Cosine()", "schedule/warmup": "none", "schedule/steps_per_epoch": "4"},
         points={
             "lr/AdamW/head": LR,
             "schedule/cycle": [(0, 0.0), (23, 0.0)],
