@@ -57,7 +57,7 @@ class Digits(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the optimizer alone: its lr is the peak of the schedule."""
-        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+        return torch.optim.SGD(self.parameters(), lr=0.3, momentum=0.9, weight_decay=5e-4)
 
 
 class Bar(L.Callback):
