@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lightning_lrsched import SGDR, Plan, RunLength
+from lightning_lrsched.describe import plan_table
 from tests.modules import SmallModule
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -34,3 +36,10 @@ def test_the_timeline_example_says_what_its_comments_say() -> None:
     curve = eval("timeline.lr(np.arange(1000), base_lr=0.1)", scope)
     assert isinstance(curve, np.ndarray)
     assert curve.max() == 0.1
+
+
+def test_the_printed_plan_is_what_is_printed() -> None:
+    plan = Plan(SGDR("10ep", T_mult=2, eta_min=1e-5), warmup="5ep")
+    head, table = blocks("text")[0].split("\n", 1)
+    assert head.startswith(f"{plan} (SGD, base lr 0.3; 1500 steps, 20 per epoch)")
+    assert table.rstrip("\n") == plan_table(plan.resolve(RunLength(total_steps=1500, steps_per_epoch=20)), 0.3)
