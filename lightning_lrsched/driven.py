@@ -71,13 +71,12 @@ class DrivenScheduler(RealStepScheduler):
             scheduler.optimizer = self.shadow
 
     def arm(self, real_steps: int) -> None:
-        """Take the state over that a resume brought, then start to count."""
+        """Take the state over that a resume brought, if it is one of the same scheduler, then start to count."""
         if self.restored is not None:
-            ours = self.restored.get(MARK) is not None
-            self.driven.load_state_dict(self.restored["driven"] if ours else self.restored)
-            lrs = self.restored["shadow_lrs"] if ours else self.restored.get("_last_lr", [])
-            for group, lr in zip(self.shadow.param_groups, lrs, strict=False):
-                write_lr(group, float(lr))
+            state = self.restored.get("driven", {}) if MARK in self.restored else self.restored
+            if state.keys() == self.driven.state_dict().keys():
+                self.driven.load_state_dict(state)
+                self._take_values(self.restored.get("shadow") or [{"lr": lr} for lr in state.get("_last_lr", [])])
         super().arm(real_steps)
 
     def step(self, *args: Any, **kwargs: Any) -> None:
@@ -87,8 +86,11 @@ class DrivenScheduler(RealStepScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the counter and of the scheduler."""
-        lrs = [float(group["lr"]) for group in self.shadow.param_groups]
-        return super().state_dict() | {"driven": self.driven.state_dict(), "shadow_lrs": lrs}
+        values = [
+            {"lr": float(group["lr"])} | {key: group[key] for key in _FOLLOWED if key in group}
+            for group in self.shadow.param_groups
+        ]
+        return super().state_dict() | {"driven": self.driven.state_dict(), "shadow": values}
 
     def write(self) -> None:
         """Copy the shadow's values, times the factor of the warmup. A group that was added later keeps its base lr."""
@@ -112,9 +114,16 @@ class DrivenScheduler(RealStepScheduler):
         if self.by_real_step and self.real_steps > before and done > 0 and done % self.frequency == 0:
             self._advance()
 
+    def _take_values(self, values: list[dict[str, Any]]) -> None:
+        """Give the shadow's groups the values that they had."""
+        for group, saved in zip(self.shadow.param_groups, values, strict=False):
+            write_lr(group, float(saved["lr"]))
+            group.update({key: saved[key] for key in _FOLLOWED if key in saved})
+
     def _advance(self, *args: Any, **kwargs: Any) -> None:
         """Step the scheduler and copy what it says; one that has reached its own end (OneCycleLR) holds."""
-        if self.driven.last_epoch < getattr(self.driven, "total_steps", float("inf")):
+        total_steps = getattr(self.driven, "total_steps", None)
+        if total_steps is None or self.driven.last_epoch < total_steps - 1:
             self.driven.step(*args, **kwargs)
             self.write()
 

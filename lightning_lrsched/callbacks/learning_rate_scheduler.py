@@ -98,7 +98,7 @@ class LearningRateScheduler(Callback):
                 "two LearningRateScheduler callbacks are in the Trainer, and one optimizer can follow only one plan. "
                 "Keep one, for example LearningRateScheduler(SGDR('10ep', T_mult=2), warmup='5%')"
             )
-        if not trainer.optimizers or not any(optimizer.param_groups[0].get("lr") for optimizer in trainer.optimizers):
+        if not any(group.get("lr") for optimizer in trainer.optimizers for group in optimizer.param_groups):
             raise MisconfigurationException(
                 "LearningRateScheduler found no optimizer with an lr above 0. Return one from configure_optimizers, "
                 "for example torch.optim.SGD(self.parameters(), lr=0.1): its lr is the peak of the schedule"

@@ -1,0 +1,140 @@
+"""A resume that is not of the same run says so: another plan, another length, another scheduler's state."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR, StepLR
+
+from lightning_lrsched import SGDR, Cosine, LearningRateScheduler, Plan, RunLength
+from tests.callbacks.models import LR, Stranger, Tiny, expected, make_trainer
+
+COSINE: dict[str, Any] = {"main": Cosine(eta_min=1e-3), "warmup": 3}
+
+
+def saved(folder: Path, *callbacks: LearningRateScheduler, module: Tiny | None = None, epochs: int = 1) -> Path:
+    """A checkpoint from the end of a fit over some epochs of ten steps."""
+    trainer = make_trainer(folder, *callbacks, max_epochs=epochs)
+    trainer.fit(module or Tiny())
+    trainer.save_checkpoint(folder / "saved.ckpt")
+    return folder / "saved.ckpt"
+
+
+def step_lr(module: Tiny) -> dict[str, Any]:
+    optimizer = SGD(module.parameters(), lr=LR)
+    return {"optimizer": optimizer, "lr_scheduler": StepLR(optimizer, 1, 0.5)}
+
+
+def one_cycle(total_steps: int) -> Tiny:
+    def configure(module: Tiny) -> dict[str, Any]:
+        optimizer = SGD(module.parameters(), lr=LR, momentum=0.9)
+        scheduler = OneCycleLR(optimizer, LR, total_steps=total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    return Tiny(configure)
+
+
+def planned(total: int, **plan: Any) -> list[float]:
+    return expected(Plan(**plan).resolve(RunLength(total, 10)), total)
+
+
+def test_a_checkpoint_without_our_state_goes_on_at_the_trainers_step(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path)
+    callback = LearningRateScheduler(**COSINE)
+    with pytest.warns(UserWarning, match="holds no state of LearningRateScheduler .* goes on at real step 10"):
+        make_trainer(tmp_path, callback, stranger).fit(Tiny(), ckpt_path=path)
+    assert stranger.group() == planned(20, **COSINE)[10:]
+
+
+def test_the_state_of_another_scheduler_is_not_taken_for_ours(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, module=Tiny(step_lr))
+    with pytest.warns(UserWarning, match="holds no state of LearningRateScheduler"):
+        make_trainer(tmp_path, LearningRateScheduler(**COSINE), stranger).fit(Tiny(), ckpt_path=path)
+    assert stranger.group() == planned(20, **COSINE)[10:]
+
+
+def test_the_peak_is_the_optimizers_lr_also_after_another_schedulers_run(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, module=one_cycle(50))
+    with pytest.warns(UserWarning, match="goes on at real step 10"):
+        make_trainer(tmp_path, LearningRateScheduler(**COSINE), stranger).fit(Tiny(), ckpt_path=path)
+    assert stranger.group() == planned(20, **COSINE)[10:]
+
+
+def test_a_warmup_added_on_resume_keeps_the_state_of_the_same_scheduler(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, module=Tiny(step_lr))
+    with pytest.warns(UserWarning, match="goes on at real step 10"):
+        make_trainer(tmp_path, LearningRateScheduler(warmup=3), stranger, max_epochs=3).fit(
+            Tiny(step_lr), ckpt_path=path
+        )
+    assert stranger.group() == [LR / 2] * 10 + [LR / 4] * 10
+
+
+def test_a_plans_state_does_not_fit_a_scheduler_of_the_module(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, LearningRateScheduler(**COSINE))
+    with pytest.warns(UserWarning, match=r"The plan is not the one of the checkpoint.*main: .*Cosine.* -> 'StepLR'"):
+        make_trainer(tmp_path, LearningRateScheduler(warmup=3), stranger).fit(Tiny(step_lr), ckpt_path=path)
+    assert stranger.group() == [LR] * 10
+
+
+def test_the_state_of_another_driven_scheduler_is_not_loaded(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, LearningRateScheduler(warmup=3), module=one_cycle(7))
+    with pytest.warns(UserWarning, match="main: 'OneCycleLR' -> 'StepLR'"):
+        make_trainer(tmp_path, LearningRateScheduler(warmup=3), stranger).fit(Tiny(step_lr), ckpt_path=path)
+    assert stranger.group() == [LR] * 10
+
+
+def test_a_changed_plan_is_told_by_its_difference_and_used(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, LearningRateScheduler(SGDR("0.5ep", T_mult=2), warmup=3, total_steps=20))
+    changed: dict[str, Any] = {"main": SGDR("1ep", T_mult=2), "warmup": 5}
+    with pytest.warns(UserWarning, match=r"main\.T_0: '0.5ep' -> '1ep'; warmup\.duration: 3 -> 5"):
+        make_trainer(tmp_path, LearningRateScheduler(**changed), stranger).fit(Tiny(), ckpt_path=path)
+    assert stranger.group() == planned(20, **changed)[10:]
+
+
+@pytest.mark.parametrize("policy", ["rescale", "keep"])
+def test_a_longer_run_is_told_and_follows_the_policy(tmp_path: Path, stranger: Stranger, policy: str) -> None:
+    path = saved(tmp_path, LearningRateScheduler(**COSINE))
+    callback = LearningRateScheduler(**COSINE, on_horizon_change=policy)
+    message = f"was planned for 10 steps and now has 30: on_horizon_change='{policy}'"
+    with pytest.warns(UserWarning, match=message) as told:
+        make_trainer(tmp_path, callback, stranger, max_epochs=3).fit(Tiny(), ckpt_path=path)
+    assert [message in str(warning.message) for warning in told].count(True) == 1
+    if policy == "rescale":
+        assert stranger.group() == planned(30, **COSINE)[10:]
+    else:
+        assert stranger.group() == [1e-3] * 20
+
+
+def test_a_longer_run_can_be_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, LearningRateScheduler(**COSINE))
+    callback, module = LearningRateScheduler(**COSINE, on_horizon_change="error"), Tiny()
+    with pytest.raises(MisconfigurationException, match=r"10 steps and now has 30\. Allow it with on_horizon_change="):
+        make_trainer(tmp_path, callback, max_epochs=3).fit(module, ckpt_path=path)
+    assert module.batches == 0
+
+
+def test_a_plan_that_does_not_depend_on_the_length_resumes_silently(tmp_path: Path, stranger: Stranger) -> None:
+    plan: dict[str, Any] = {"main": Cosine(50), "warmup": 3, "total_steps": 100}
+    path = saved(tmp_path, LearningRateScheduler(**plan))
+    make_trainer(tmp_path, LearningRateScheduler(**plan), stranger, max_epochs=3).fit(Tiny(), ckpt_path=path)
+    assert stranger.group() == planned(100, main=Cosine(50), warmup=3)[10:30]
+
+
+def test_the_kept_plan_is_kept_by_the_next_resume_too(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, LearningRateScheduler(**COSINE))
+    keep = LearningRateScheduler(**COSINE, on_horizon_change="keep")
+    trainer = make_trainer(tmp_path, keep, max_epochs=3)
+    with pytest.warns(UserWarning, match="on_horizon_change='keep'|ended at step 10"):
+        trainer.fit(Tiny(), ckpt_path=path)
+    trainer.save_checkpoint(path)
+    with pytest.warns(UserWarning, match="was planned for 10 steps and now has 40"):
+        make_trainer(tmp_path, keep, stranger, max_epochs=4).fit(Tiny(), ckpt_path=path)
+    assert stranger.group() == [1e-3] * 10
+
+
+def test_a_one_cycle_of_the_module_that_is_over_holds_its_last_lr(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, LearningRateScheduler(warmup=3), module=one_cycle(7))
+    make_trainer(tmp_path, LearningRateScheduler(warmup=3), stranger).fit(one_cycle(7), ckpt_path=path)
+    assert set(stranger.group()) == {LR / 25 / 1e4}
