@@ -4,6 +4,17 @@ import math
 from collections.abc import Collection, Sequence
 from numbers import Real
 
+_SHOWN = 200  # characters of a value that a message repeats
+
+
+def shown(value: object) -> str:
+    """Write a value for a message: its repr, shortened, or its type where it has none."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of more digits than Python prints, or a broken __repr__
+        return f"a value of type {type(value).__name__} that cannot be shown"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
 
 def refusal(name: str, value: object, allowed: str, example: str) -> ValueError:
     """Build the one form of error message this package uses for a bad value.
@@ -14,7 +25,7 @@ def refusal(name: str, value: object, allowed: str, example: str) -> ValueError:
         allowed: what is accepted, with its unit and range.
         example: a call that works, ready to be copied.
     """
-    return ValueError(f"{name} = {value!r} is refused: it must be {allowed}. For example: {example}")
+    return ValueError(f"{name} = {shown(value)} is refused: it must be {allowed}. For example: {example}")
 
 
 def check_number(
@@ -41,10 +52,21 @@ def check_number(
     allowed = " ".join(["a finite number", " and ".join(bounds)]).strip()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise refusal(name, value, allowed, example)
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (math.isfinite(number) and at_least <= number <= at_most and above < number < below):
         raise refusal(name, value, allowed, example)
     return number
+
+
+def store_number(part: object, field: str, example: str, **bounds: float) -> None:
+    """Check a number of a frozen dataclass, and store it as Python's own int or float, which any file can hold."""
+    value = getattr(part, field)
+    number = check_number(f"{type(part).__name__}.{field}", value, example, **bounds)
+    if type(value) not in (int, float):
+        object.__setattr__(part, field, number)
 
 
 def check_choice(name: str, value: object, choices: Collection[str], example: str) -> str:

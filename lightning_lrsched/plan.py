@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from lightning_lrsched.checks import check_choice, check_number, refusal
+from lightning_lrsched.checks import check_choice, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.shapes import HOLD, Geometric, HalfCosine, Shape, Straight
 from lightning_lrsched.timeline import Timeline
@@ -14,6 +14,7 @@ from lightning_lrsched.units import Clock, DurationLike, RunLength, plain_durati
 UPDATES = ("step", "epoch")
 _RAMPS: dict[str, Shape] = {"linear": Straight(), "cosine": HalfCosine(), "constant": HOLD}
 _EXPONENTIAL_START = 0.01
+_EXPONENTIAL_LEAST = 1e-12
 
 
 def _given(part: Any) -> dict[str, Any]:
@@ -110,7 +111,7 @@ class Warmup:
         duration: length; ``500`` or ``"500 steps"``, ``"5ep"``, ``0.05`` or ``"5%"`` (of the run).
         shape: ``"linear"``, ``"cosine"``, ``"exponential"`` (equal factors in equal times, from ``start_factor`` or
             0.01) or ``"constant"`` (``start_factor`` throughout).
-        start_factor: first factor, in [0, 1); above 0 for exponential, needed for constant.
+        start_factor: first factor, in [0, 1); at least 1e-12 for exponential, needed for constant.
 
     Raises:
         ValueError: if a value is out of its range, with a valid example.
@@ -136,15 +137,16 @@ class Warmup:
                 raise refusal("Warmup.start_factor", None, "given for shape='constant'", "start_factor=0.1")
             return
         example = f"Warmup('5%', shape={self.shape!r}, start_factor=0.1)"
-        check_number("Warmup.start_factor", self.start_factor, example, at_least=0.0, below=1.0)
+        store_number(self, "start_factor", example, at_least=0.0, below=1.0)
         if self.shape == "exponential":
-            check_number("Warmup.start_factor", self.start_factor, example, above=0.0, below=1.0)
+            store_number(self, "start_factor", example, at_least=_EXPONENTIAL_LEAST, below=1.0)
 
     def phases(self, target: Level, updates: int) -> tuple[Phase, ...]:
         """Return the warmup of ``updates`` updates up to ``target``, the main schedule's first level."""
-        start = target.times(self.start_factor or 0.0)
-        ratio = 1.0 / (self.start_factor or _EXPONENTIAL_START)
-        shape = _RAMPS.get(self.shape) or Geometric(ratio)
+        exponential = self.shape == "exponential"
+        factor = self.start_factor or (_EXPONENTIAL_START if exponential else 0.0)
+        start = target.times(factor)
+        shape = Geometric(1.0 / factor) if exponential else _RAMPS[self.shape]
         if self.start_factor is not None:
             return (Phase("warmup", updates, start, target, shape),)
         return (Phase("warmup", updates, start, target, shape, span=updates + 1, shift=1),)
@@ -173,7 +175,7 @@ class Cooldown:
         """Refuse values out of range."""
         object.__setattr__(self, "duration", plain_duration(self.duration, "Cooldown.duration"))
         check_choice("Cooldown.shape", self.shape, ("linear", "cosine"), "Cooldown('10%', shape='cosine')")
-        check_number("Cooldown.eta_min", self.eta_min, "Cooldown('10%', eta_min=1e-6)", at_least=0.0)
+        store_number(self, "eta_min", "Cooldown('10%', eta_min=1e-6)", at_least=0.0)
 
     def phases(self, before: Phase, updates: int) -> tuple[Phase, ...]:
         """Return the cooldown of ``updates`` updates from where the phase before it ends, used there already or not."""
@@ -219,6 +221,8 @@ class Plan:
         Raises:
             ValueError: if the plan does not fit the run, or needs a length that is unknown.
         """
+        if not isinstance(run, RunLength):
+            raise refusal("run", run, "a RunLength", "plan.resolve(RunLength(total_steps=1000))")
         check_choice("update", update, UPDATES, "update='step'")
         clock = Clock.of(run, update)
         warm = self._updates(self.warmup, clock, "Warmup.duration")
@@ -264,7 +268,10 @@ class Plan:
             left = None if room.updates is None else room.updates - used
             if left is not None and (last.updates is None or last.updates > left):
                 if not self.main.open_ended:
-                    raise ValueError(f"{self.main} does not fit the run: {room.amount(room.updates or 0)} are left")
+                    raise ValueError(
+                        f"{self.main} does not fit the run: {room.amount(room.updates or 0)} are left for it. "
+                        f"Give a shorter one, for example '50%', or train longer"
+                    )
                 yield from last.cut(left) if isinstance(last, Repeat) else (last.cut(left),)
                 return
             yield last

@@ -11,11 +11,18 @@ from lightning_lrsched.checks import refusal
 
 Unit: TypeAlias = Literal["steps", "epochs", "share"]
 
+MOST_STEPS = 10**15
+"""Longest run, and longest duration in any unit: sums of several stay within 64 bits."""
+_FINEST = Decimal("1e-15")
+_LONGEST_TEXT = 60
+
 _ALLOWED = (
     "a length of training above zero: whole optimizer steps (500 or '500 steps'), epochs ('10ep', '0.5ep') "
     "or a share of the run (0.05 or '5%', up to '100%')"
 )
-_TEXT = re.compile(r"\s*(?P<amount>[+-]?[0-9_]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(?P<unit>[A-Za-z%]*)\s*\Z")
+_TEXT = re.compile(
+    r"\s*(?P<amount>[+-]?(?:[0-9]+(?:_[0-9]+)*|[0-9]*\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(?P<unit>[A-Za-z%]*)\s*\Z"
+)
 _UNITS: dict[str, Unit] = {
     "": "steps",
     "step": "steps",
@@ -59,9 +66,9 @@ class Duration:
     def __init__(self, value: "DurationLike", name: str = "duration") -> None:
         """Read ``value``; see the class for what is accepted."""
         amount, unit = _read(value, name)
-        positive = amount.is_finite() and amount > 0
-        whole = unit != "steps" or (positive and amount == amount.to_integral_value())
-        if not positive or not whole or (unit == "share" and amount > 1):
+        most = 1 if unit == "share" else MOST_STEPS
+        sane = amount.is_finite() and _FINEST <= amount <= most
+        if not sane or (unit == "steps" and amount != amount.to_integral_value()):
             raise refusal(name, value, _ALLOWED, f"{name.rpartition('.')[2]}='5%'")
         object.__setattr__(self, "amount", amount)
         object.__setattr__(self, "unit", unit)
@@ -85,6 +92,8 @@ class Duration:
                 f"or give {name} in steps, for example {name.rpartition('.')[2]}='500 steps'"
             )
         steps = round_half_up(Fraction(self.amount) * whole)
+        if steps > MOST_STEPS:
+            raise refusal(name, str(self), f"at most {MOST_STEPS:.0e} steps", f"{name.rpartition('.')[2]}='10ep'")
         if steps < 1:
             raise ValueError(
                 f"{name} = {str(self)!r} is less than one optimizer step here: {self} of {whole} steps. "
@@ -135,8 +144,13 @@ class RunLength:
     def __post_init__(self) -> None:
         """Refuse lengths that are not whole positive numbers."""
         for name, value in (("total_steps", self.total_steps), ("steps_per_epoch", self.steps_per_epoch)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
-                raise refusal(name, value, "a whole number of optimizer steps, at least 1", f"{name}=1000")
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= MOST_STEPS:
+                raise refusal(
+                    name, value, f"a whole number of steps, at least 1 and at most {MOST_STEPS:.0e}", f"{name}=1000"
+                )
+            object.__setattr__(self, name, int(value))
 
 
 @dataclass(frozen=True)
@@ -202,7 +216,7 @@ def _read(value: object, name: str) -> tuple[Decimal, Unit]:
         return Decimal(int(value)), "steps"
     if isinstance(value, Real) and not isinstance(value, bool):
         return _share(Decimal(repr(float(value))), value, name)
-    found = _TEXT.match(value) if isinstance(value, str) else None
+    found = _TEXT.match(value) if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
     unit = _UNITS.get(found["unit"].lower()) if found else None
     if found is None or unit is None:
         raise refusal(name, value, _ALLOWED, f"{short}='10ep'")
@@ -219,7 +233,7 @@ def _read(value: object, name: str) -> tuple[Decimal, Unit]:
 
 def _share(amount: Decimal, value: object, name: str) -> tuple[Decimal, Unit]:
     """Read a bare number with a decimal point: a share of the run below 1, ambiguous from 1 on."""
-    if amount >= 1 and amount.is_finite():
+    if amount.is_finite() and 1 <= amount <= MOST_STEPS:
         short = name.rpartition(".")[2]
         raise ValueError(
             f"{name} = {value!r} is refused, because it can be read in two ways: "

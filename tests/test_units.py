@@ -148,7 +148,7 @@ def test_run_length_refuses(name: str, value: Any) -> None:
 
 
 def test_run_length_takes_numpy_ints_and_none() -> None:
-    assert RunLength(np.int64(5), None) == RunLength(5)
+    assert RunLength(np.int64(5), None) == RunLength(5)  # type: ignore[arg-type]
     assert RunLength() == RunLength(None, None)
 
 

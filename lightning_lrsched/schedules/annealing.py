@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 
-from lightning_lrsched.checks import check_flag, check_number, refusal
+from lightning_lrsched.checks import check_flag, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.plan import Room, Schedule
 from lightning_lrsched.schedules.floors import check_floor, floor_level, inclusive_span, store_plain
@@ -33,7 +33,7 @@ class Constant(Schedule):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        check_number("Constant.factor", self.factor, "Constant(factor=0.5)", above=0.0)
+        store_number(self, "factor", "Constant(factor=0.5)", above=0.0)
         store_plain(self, "total_iters")
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
@@ -72,8 +72,8 @@ class Linear(Schedule):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        check_number("Linear.start_factor", self.start_factor, "Linear(start_factor=1.0)", at_least=0.0)
-        check_number("Linear.end_factor", self.end_factor, "Linear(end_factor=0.1)", at_least=0.0)
+        store_number(self, "start_factor", "Linear(start_factor=1.0)", at_least=0.0)
+        store_number(self, "end_factor", "Linear(end_factor=0.1)", at_least=0.0)
         store_plain(self, "total_iters")
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
@@ -94,7 +94,8 @@ class Cosine(Schedule):
         eta_min_ratio: floor as a multiple of the base lr, in [0, 1].
         inclusive: use t/(T-1), so that the last step is on the floor itself and not one step before it.
         periodic: swing back up after T_max and down again, as torch does past its T_max; False holds the floor.
-        num_cycles: waves in T_max; 0.5 is one fall, 1.5 falls, rises and falls again (transformers' parameter).
+        num_cycles: waves in T_max, above 0; 0.5 is one fall, 1.5 falls, rises and falls again, as in
+            transformers.
 
     Raises:
         ValueError: if a value is out of its range, with a valid example.
@@ -119,7 +120,7 @@ class Cosine(Schedule):
         check_floor(self)
         check_flag("Cosine.inclusive", self.inclusive, "Cosine(inclusive=True)")
         check_flag("Cosine.periodic", self.periodic, "Cosine('10ep', periodic=True)")
-        check_number("Cosine.num_cycles", self.num_cycles, "Cosine(num_cycles=0.5)", above=0.0)
+        store_number(self, "num_cycles", "Cosine(num_cycles=0.5)", above=0.0, at_most=1e6)
         if self.periodic and (self.inclusive or self.num_cycles != 0.5):
             allowed = "used without inclusive and num_cycles"
             raise refusal("Cosine.periodic", self.periodic, allowed, "Cosine('10ep', periodic=True)")

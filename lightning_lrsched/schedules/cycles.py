@@ -8,17 +8,18 @@ from itertools import pairwise
 from math import floor
 from typing import TypeAlias
 
-from lightning_lrsched.checks import check_choice, check_flag, check_list, check_number, refusal
+from lightning_lrsched.checks import check_choice, check_flag, check_list, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.plan import Room, Schedule
-from lightning_lrsched.schedules.floors import check_floor, floor_level, inclusive_span, store_plain
+from lightning_lrsched.schedules.floors import check_floor, floor_level, inclusive_span, store_level, store_plain
 from lightning_lrsched.shapes import HalfCosine, Shape, Straight
-from lightning_lrsched.units import DurationLike, plain_duration, round_half_up
+from lightning_lrsched.units import DurationLike, plain_duration
 
 Floors: TypeAlias = float | Sequence[float]
 
 _ANNEALERS: dict[str, Shape] = {"cos": HalfCosine(), "linear": Straight()}
 _FAR = 10**9  # updates after which a growing schedule stops growing, where the run has no known end
+_MOST_CYCLES = 10_000
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,7 +33,7 @@ class SGDR(Schedule):
 
     Args:
         T_0: length of the first cycle. Give this or ``periods``.
-        T_mult: growth of the cycles, at least 1, also fractional.
+        T_mult: growth of the cycles, in [1, 1000], also fractional.
         eta_min: floor as an absolute lr, at least 0; a list gives one for each of ``periods``.
         eta_min_ratio: floor as a multiple of the base lr, in [0, 1]; a list gives one for each of ``periods``.
         gamma: factor on the maximum from cycle to cycle, in (0, 1].
@@ -64,8 +65,8 @@ class SGDR(Schedule):
         example = "SGDR(T_0='10ep', T_mult=2)"
         if (self.T_0 is None) == (self.periods is None):
             raise refusal("SGDR.T_0", self.T_0, "given, or periods=[...] instead of it (one of the two)", example)
-        check_number("SGDR.T_mult", self.T_mult, example, at_least=1.0)
-        check_number("SGDR.gamma", self.gamma, "SGDR(T_0='10ep', gamma=0.8)", above=0.0, at_most=1.0)
+        store_number(self, "T_mult", example, at_least=1.0, at_most=1000.0)
+        store_number(self, "gamma", "SGDR(T_0='10ep', gamma=0.8)", above=0.0, at_most=1.0)
         check_flag("SGDR.inclusive", self.inclusive, "SGDR(T_0='10ep', inclusive=True)")
         store_plain(self, "T_0")
         self._check_lists()
@@ -84,16 +85,14 @@ class SGDR(Schedule):
                     raise refusal(f"SGDR.{name}", value, "left out where periods gives the cycles", example)
         for name in ("max_ratios", "eta_min", "eta_min_ratio"):
             values = getattr(self, name)
-            if not isinstance(values, Sequence) or isinstance(values, str):
-                continue
-            if len(values) != count:
+            listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+            if listed and (not count or len(values) != count):
                 allowed = f"a list of {count} numbers, one for each period" if count else "a number without periods"
                 raise refusal(f"SGDR.{name}", values, allowed, example)
-            low = {"above": 0.0} if name == "max_ratios" else {"at_least": 0.0}
-            for i, value in enumerate(values):
-                check_number(f"SGDR.{name}[{i}]", value, example, **low)
-            object.__setattr__(self, name, tuple(values))
-        check_floor(self)
+        if self.max_ratios is not None:
+            check_list("SGDR.max_ratios", self.max_ratios, "multiples of the base lr", example)
+            store_level(self, "max_ratios", example, above=0.0)
+        check_floor(self, lists=True)
 
     @property
     def open_ended(self) -> bool:
@@ -110,14 +109,21 @@ class SGDR(Schedule):
         if self.T_mult == 1:
             yield Repeat((self._cycle(0, first, Level(0.0, fading_scale=1.0)),), None, float(self.gamma))
             return
-        used, growth = 0, Fraction(Decimal(repr(self.T_mult)))
-        exact = Fraction(first)
-        for i in range(_FAR):
-            updates = round_half_up(exact)
+        for i, updates in enumerate(self._growing(first, room)):
             yield self._cycle(i, updates, Level(self._peak(i)))
-            used, exact = used + updates, exact * growth
-            if used >= (room.updates or _FAR):
+
+    def _growing(self, first: int, room: Room) -> Iterator[int]:
+        """Yield the updates of cycles that grow, until the room is full: integers only, one rounding for each."""
+        growth, end = Fraction(Decimal(repr(self.T_mult))), room.updates or _FAR
+        used, above, below = 0, first, 1
+        for _ in range(_MOST_CYCLES):
+            updates = (2 * above + below) // (2 * below)
+            yield updates
+            used, above, below = used + updates, above * growth.numerator, below * growth.denominator
+            if used >= end:
                 return
+        allowed = f"large enough for at most {_MOST_CYCLES} cycles in a run of {room.amount(end)}"
+        raise refusal("SGDR.T_mult", self.T_mult, allowed, "SGDR(T_0='10ep', T_mult=1)")
 
     def _peak(self, index: int) -> float:
         """Return the maximum of a cycle as a multiple of the base lr."""
@@ -168,10 +174,10 @@ class OneCycle(Schedule):
         store_plain(self, "total_steps")
         check_flag("OneCycle.three_phase", self.three_phase, "OneCycle(three_phase=True)")
         limit = 0.5 if self.three_phase else 1.0
-        check_number("OneCycle.pct_start", self.pct_start, "OneCycle(pct_start=0.3)", above=0.0, below=limit)
-        check_number("OneCycle.div_factor", self.div_factor, "OneCycle(div_factor=25)", at_least=1.0)
+        store_number(self, "pct_start", "OneCycle(pct_start=0.3)", above=0.0, below=limit)
+        store_number(self, "div_factor", "OneCycle(div_factor=25)", at_least=1.0)
         example = "OneCycle(final_div_factor=1e4)"
-        check_number("OneCycle.final_div_factor", self.final_div_factor, example, at_least=1.0)
+        store_number(self, "final_div_factor", example, at_least=1.0)
         check_choice("OneCycle.anneal_strategy", self.anneal_strategy, tuple(_ANNEALERS), "anneal_strategy='cos'")
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lightning_lrsched.checks import check_number, refusal
+from lightning_lrsched.checks import check_number, refusal, shown, store_number
 from lightning_lrsched.phases import Level
 from lightning_lrsched.units import plain_duration
 
@@ -15,20 +15,35 @@ def store_plain(schedule: object, *names: str) -> None:
             object.__setattr__(schedule, name, plain_duration(value, f"{type(schedule).__name__}.{name}"))
 
 
-def check_floor(schedule: object) -> None:
-    """Check ``eta_min`` (absolute, at least 0) and ``eta_min_ratio`` (in [0, 1]), of which only one may be given."""
+def check_floor(schedule: object, *, lists: bool = False) -> None:
+    """Check ``eta_min`` (absolute, at least 0) and ``eta_min_ratio`` (in [0, 1]), of which only one may be given.
+
+    With ``lists``, each may also be a list.
+    """
     owner = type(schedule).__name__
     eta_min, ratio = getattr(schedule, "eta_min"), getattr(schedule, "eta_min_ratio")  # noqa: B009
-    if ratio is not None and eta_min != 0:
+    if ratio is not None and not (isinstance(eta_min, int | float) and eta_min == 0):
         raise refusal(
-            f"{owner}.eta_min_ratio", ratio, f"given without eta_min (here {eta_min!r})", f"{owner}(..., eta_min=1e-6)"
+            f"{owner}.eta_min_ratio",
+            ratio,
+            f"given without eta_min (here {shown(eta_min)})",
+            f"{owner}(..., eta_min=1e-6)",
         )
-    if not isinstance(eta_min, Sequence) or isinstance(eta_min, str):
-        check_number(f"{owner}.eta_min", eta_min, f"{owner}(..., eta_min=1e-6)", at_least=0.0)
-    for value in ratio if isinstance(ratio, Sequence) and not isinstance(ratio, str) else (ratio,):
-        if value is not None:
-            example = f"{owner}(..., eta_min_ratio=0.01)"
-            check_number(f"{owner}.eta_min_ratio", value, example, at_least=0.0, at_most=1.0)
+    store = store_level if lists else store_number
+    store(schedule, "eta_min", f"{owner}(..., eta_min=1e-6)", at_least=0.0)
+    if ratio is not None:
+        store(schedule, "eta_min_ratio", f"{owner}(..., eta_min_ratio=0.01)", at_least=0.0, at_most=1.0)
+
+
+def store_level(schedule: object, name: str, example: str, **bounds: float) -> None:
+    """Check a level, or each of a list of them, and store Python's own numbers."""
+    value = getattr(schedule, name)
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        store_number(schedule, name, example, **bounds)
+        return
+    path = f"{type(schedule).__name__}.{name}"
+    numbers = tuple(check_number(f"{path}[{i}]", each, example, **bounds) for i, each in enumerate(value))
+    object.__setattr__(schedule, name, numbers)
 
 
 def floor_level(eta_min: float | None, eta_min_ratio: float | None) -> Level:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lightning_lrsched.checks import check_list, check_number, refusal
+from lightning_lrsched.checks import check_list, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.plan import Room, Schedule
-from lightning_lrsched.schedules.floors import store_plain
+from lightning_lrsched.shapes import power
 from lightning_lrsched.units import DurationLike, plain_duration
 
 
@@ -33,8 +33,8 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        store_plain(self, "step_size")
-        check_number("Step.gamma", self.gamma, "Step('30ep', gamma=0.1)", above=0.0)
+        object.__setattr__(self, "step_size", plain_duration(self.step_size, "Step.step_size"))
+        store_number(self, "gamma", "Step('30ep', gamma=0.1)", above=0.0)
 
     @property
     def open_ended(self) -> bool:
@@ -73,7 +73,7 @@ class MultiStep(Schedule):
         values = check_list("MultiStep.milestones", self.milestones, "durations", "MultiStep(['30ep', '60ep'])")
         plain = tuple(plain_duration(value, f"MultiStep.milestones[{i}]") for i, value in enumerate(values))
         object.__setattr__(self, "milestones", plain)
-        check_number("MultiStep.gamma", self.gamma, "MultiStep(['30ep', '60ep'], gamma=0.1)", above=0.0)
+        store_number(self, "gamma", "MultiStep(['30ep', '60ep'], gamma=0.1)", above=0.0)
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
         """Yield the plateaus between the milestones."""
@@ -86,8 +86,8 @@ class MultiStep(Schedule):
                 allowed = f"later than the milestone before it ({room.amount(drops[-2])})"
                 raise refusal(name, milestone, allowed, "MultiStep(['30ep', '60ep'])")
         for i, (begin, end) in enumerate(pairwise(drops)):
-            yield Phase("plateau", end - begin, Level(float(self.gamma) ** i))
-        yield from room.rest(drops[-1], "plateau", Level(float(self.gamma) ** len(self.milestones)))
+            yield Phase("plateau", end - begin, Level(power(float(self.gamma), float(i))))
+        yield from room.rest(drops[-1], "plateau", Level(power(float(self.gamma), float(len(self.milestones)))))
 
 
 def _check_inside(room: Room, updates: int, name: str, value: DurationLike) -> None:
