@@ -4,6 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None)  # the first call of an example imports and compiles
+settings.load_profile("suite")
 
 VECTORS = Path(__file__).parent / "golden" / "vectors"
 OUTCOMES = {

@@ -1,6 +1,7 @@
 """Easings: their ends, their range, and the same bits for one value and for an array."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_half_cosine_swings_back() -> None:
 
 def test_geometric_multiplies_equally_in_equal_times() -> None:
     levels = [1.0 + 99.0 * Geometric(100.0)(x) for x in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    factors = [after / before for before, after in zip(levels, levels[1:], strict=False)]
+    factors = [after / before for before, after in pairwise(levels)]
     assert factors == pytest.approx([math.sqrt(10.0)] * 4)
 
 
