@@ -1,0 +1,138 @@
+"""What `trainer_access` takes from Lightning without a promise; a release that changes one of these fails here."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler
+from lightning.pytorch.utilities.types import LRSchedulerConfig
+from torch import Tensor
+from torch.optim import SGD
+from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import DataLoader
+
+from lightning_lrsched.callbacks import trainer_access
+from tests.callbacks.models import LR, Stream, Tiny, loader, make_trainer
+
+
+class Looks(Callback):
+    """Calls a function at some hooks and keeps what it returns."""
+
+    def __init__(self, look: Any, *hooks: str) -> None:
+        self.seen: list[Any] = []
+        for hook in hooks:
+            setattr(self, hook, lambda trainer, *args: self.seen.append(look(trainer)))
+
+
+def step_lr(module: Tiny) -> Any:
+    optimizer = SGD(module.parameters(), lr=LR)
+    return [optimizer], [StepLR(optimizer, 3)]
+
+
+def test_the_scheduler_configs_are_the_list_that_the_loops_step_from(tmp_path: Path) -> None:
+    looks = Looks(trainer_access.scheduler_configs, "on_fit_start", "on_train_end")
+    trainer = make_trainer(tmp_path, looks)
+    trainer.fit(Tiny(step_lr))
+    assert looks.seen[0] is looks.seen[1] is trainer.strategy.lr_scheduler_configs
+    assert [(type(config), config.interval, config.frequency) for config in looks.seen[0]] == [
+        (LRSchedulerConfig, "epoch", 1)
+    ]
+
+
+def test_a_replaced_config_is_the_one_that_is_stepped(tmp_path: Path) -> None:
+    class Counts(StepLR):
+        calls = 0
+
+        def step(self, epoch: int | None = None) -> None:
+            Counts.calls += 1
+            super().step(epoch)
+
+    class Replaces(Callback):
+        def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            (config,) = trainer_access.scheduler_configs(trainer)
+            trainer_access.replace_config(trainer, config, Counts(trainer.optimizers[0], 3))
+
+    make_trainer(tmp_path, Replaces()).fit(Tiny(step_lr))
+    assert Counts.calls == 1 + 2
+
+
+def test_an_added_config_is_stepped_with_every_optimizer_step(tmp_path: Path) -> None:
+    looks = Looks(
+        lambda trainer: trainer_access.replace_config(trainer, None, StepLR(trainer.optimizers[0], 3, 0.5)),
+        "on_fit_start",
+    )
+    trainer = make_trainer(tmp_path, looks)
+    trainer.fit(Tiny(), loader(4))
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(LR / 4)
+
+
+@pytest.mark.parametrize(("accumulate", "steps"), [(1, [0, 1, 2, 3]), (2, [0, 0, 1, 1])])
+def test_the_loggers_step_is_that_of_the_latest_batch_that_stepped(
+    tmp_path: Path, accumulate: int, steps: list[int]
+) -> None:
+    looks = Looks(trainer_access.logger_step, "on_train_batch_end")
+    make_trainer(tmp_path, looks, max_epochs=1, accumulate_grad_batches=accumulate).fit(Tiny(), loader(4))
+    assert looks.seen == steps
+
+
+def test_the_loggers_step_during_a_validation_is_that_of_the_step_before_it(tmp_path: Path) -> None:
+    looks = Looks(trainer_access.logger_step, "on_validation_end")
+    make_trainer(tmp_path, looks, max_epochs=2).fit(Tiny(), loader(4))
+    assert looks.seen == [3, 7]
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "found"),
+    [
+        (loader(6), {"max_epochs": 3}, {"batches": 6, "max_epochs": 3, "max_steps": None, "accumulation": {0: 1}}),
+        (loader(6), {"max_steps": 4}, {"batches": 6, "max_steps": 4}),
+        (loader(6), {"limit_train_batches": 4}, {"batches": 4}),
+        (DataLoader(Stream(6)), {}, {"batches": None}),
+        (DataLoader(Stream(6)), {"limit_train_batches": 4}, {"batches": 4}),
+        (loader(6), {"accumulate_grad_batches": 4}, {"accumulation": {0: 4}}),
+        (loader(6), {"max_epochs": -1, "max_steps": 2}, {"max_epochs": None, "max_steps": 2}),
+    ],
+)
+def test_the_facts_of_a_run(
+    tmp_path: Path, data: DataLoader[Tensor], settings: dict[str, Any], found: dict[str, Any]
+) -> None:
+    looks = Looks(trainer_access.run_facts, "on_fit_start", "on_train_start")
+    make_trainer(tmp_path, looks, **settings).fit(Tiny(), data)
+    assert looks.seen[0] == looks.seen[1]
+    facts = looks.seen[0]
+    assert {key: getattr(facts, key) for key in found} == found
+    assert (facts.manual, facts.optimizers) == (False, 1)
+
+
+def test_the_facts_hold_an_accumulation_that_changes(tmp_path: Path) -> None:
+    looks = Looks(trainer_access.run_facts, "on_fit_start")
+    make_trainer(tmp_path, looks, GradientAccumulationScheduler({1: 4})).fit(Tiny(), loader(6))
+    assert looks.seen[0].accumulation == {0: 1, 1: 4}
+
+
+def test_a_smoke_test_is_recognised(tmp_path: Path) -> None:
+    assert trainer_access.is_smoke_test(make_trainer(tmp_path, fast_dev_run=True))
+    assert not trainer_access.is_smoke_test(make_trainer(tmp_path))
+
+
+def test_the_callbacks_are_listed_checkpoints_last(tmp_path: Path) -> None:
+    looks = Looks(lambda trainer: None)
+    trainer = make_trainer(tmp_path, looks)
+    assert trainer_access.callbacks_of(trainer) == [looks]
+
+
+def test_the_metrics_of_a_validation_and_which_of_them_are_logged(tmp_path: Path) -> None:
+    class Logs(Tiny):
+        def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+            self.log("train_loss", 1.0)
+            return super().training_step(batch, batch_idx)
+
+        def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+            self.log("val_loss", torch.tensor(0.5))
+            self.log("hidden", 0.25, logger=False)
+
+    looks = Looks(trainer_access.validation_metrics, "on_validation_end")
+    make_trainer(tmp_path, looks, max_epochs=1).fit(Logs(), loader(2))
+    assert looks.seen == [({"val_loss": 0.5, "hidden": 0.25}, {"val_loss"})]
