@@ -25,7 +25,7 @@ def test_values(main: Schedule, expected: list[float]) -> None:
     assert drawn.tolist() == pytest.approx(expected)
 
 
-@given(size=st.integers(1, 50), gamma=st.floats(0.1, 1.5), t=st.integers(0, 2000))
+@given(size=st.integers(1, 50), gamma=st.floats(0.1, 1.2), t=st.integers(0, 2000))
 def test_step_is_its_formula(size: int, gamma: float, t: int) -> None:
     assert Plan(Step(size, gamma)).resolve(RunLength()).lr(t, 1.0) == pytest.approx(gamma ** (t // size), rel=1e-12)
 
