@@ -85,6 +85,7 @@ class CycleCheckpoint(Checkpoint):
         self.dirpath = None if dirpath is None else str(dirpath)
         self.save_weights_only = save_weights_only
         self.finished_cycles: list[CycleBest] = []
+        self._folder = ""
         self._kept: CycleBest | None = None
         self._cycle = Cycle(0, 0, None, complete=False)
         self._scheduler: PlannedScheduler | None = None
@@ -108,8 +109,8 @@ class CycleCheckpoint(Checkpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Settle the folder, the same on every rank."""
-        if stage == "fit" and self.dirpath is None:
-            self.dirpath = trainer.strategy.broadcast(_default_folder(trainer))
+        if stage == "fit":
+            self._folder = trainer.strategy.broadcast(self.dirpath or _default_folder(trainer))
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the schedule whose cycles are kept.
@@ -131,21 +132,30 @@ class CycleCheckpoint(Checkpoint):
         self._scheduler = cyclic[0]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the cycle that training goes on in."""
-        if self._scheduler is not None:
-            timeline = self._scheduler.timeline
-            self._cycle = timeline.cycle(timeline.cycle_at(max(self._scheduler.real_steps - 1, 0)))
+        """Find the cycle that training goes on in; one that a fit before left unfinished is taken up again."""
+        if self._scheduler is None:
+            return
+        timeline, steps = self._scheduler.timeline, self._scheduler.real_steps
+        self._cycle = timeline.cycle(timeline.cycle_at(max(steps - 1, 0)))
+        if steps == 0:
+            self.finished_cycles, self._kept = [], None
+        elif self.finished_cycles and self.finished_cycles[-1].cycle == self._cycle.index:
+            self._kept = replace(self.finished_cycles.pop(), complete=False)
+        if self._kept is not None and not trainer.strategy.broadcast(Path(self._kept.path).exists()):
+            rank_zero_warn(
+                f"The best checkpoint of cycle {self._kept.cycle} so far is gone: {self._kept.path}. The best of what "
+                "follows is kept instead"
+            )
+            self._kept = None
+        if self._kept is not None:
+            self._cycle = timeline.cycle(self._kept.cycle)
+        self._end_cycle(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keep the weights at a cycle's last step where no metric is monitored; close a cycle that is over."""
-        scheduler, stop = self._scheduler, self._cycle.stop
-        if scheduler is None or stop is None or scheduler.real_steps < stop:
-            return
-        if self.monitor is None and self._kept is None:
-            self._keep(trainer, scheduler.real_steps, None)
-        self._close_before(scheduler)
+        self._end_cycle(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights that were measured if they are the best of their cycle."""
@@ -169,9 +179,16 @@ class CycleCheckpoint(Checkpoint):
         if self._scheduler is None:
             return
         stop, steps = self._cycle.stop, self._scheduler.real_steps
-        if self.monitor is None and self._kept is None and steps > self._cycle.start:
+        if self.monitor is None and steps > (self._kept.step if self._kept else self._cycle.start):
             self._keep(trainer, steps, None)
         self._close(complete=self._cycle.complete and stop is not None and steps >= stop)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Let go of the schedule: a validation outside of a fit keeps nothing."""
+        self._scheduler = None
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Let go of the schedule; Lightning calls no teardown after an exception."""
         self._scheduler = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -201,12 +218,20 @@ class CycleCheckpoint(Checkpoint):
     def _keep(self, trainer: pl.Trainer, step: int, score: float | None) -> None:
         """Save the present weights for the present cycle, then remove what they replace."""
         replaced, epoch, cycle = self._kept, trainer.current_epoch, self._cycle.index
-        folder = Path(self.dirpath or trainer.default_root_dir)
-        path = _free_path(trainer, folder / f"cycle={cycle}-epoch={epoch}-step={step}.ckpt")
+        path = _free_path(trainer, Path(self._folder) / f"cycle={cycle}-epoch={epoch}-step={step}.ckpt")
         self._kept = CycleBest(cycle, path, score, step, epoch)
         trainer.save_checkpoint(path, self.save_weights_only)
         if replaced is not None:
             trainer.strategy.remove_checkpoint(replaced.path)
+
+    def _end_cycle(self, trainer: pl.Trainer) -> None:
+        """Keep the weights at a cycle's last step where no metric is monitored; close a cycle that is over."""
+        scheduler, stop = self._scheduler, self._cycle.stop
+        if scheduler is None or stop is None or scheduler.real_steps < stop:
+            return
+        if self.monitor is None and (self._kept is None or self._kept.step < stop):
+            self._keep(trainer, scheduler.real_steps, None)
+        self._close_before(scheduler)
 
     def _close_before(self, scheduler: PlannedScheduler) -> None:
         """Close every cycle that ended before the latest real step."""
