@@ -2,30 +2,68 @@
 
 from typing import TYPE_CHECKING
 
-from lightning_lrsched.plan import Cooldown, Plan, Schedule, Warmup
-from lightning_lrsched.schedules import SGDR, Constant, Cosine, Linear, MultiStep, OneCycle, Step
+from lightning_lrsched.plan import Plan
+from lightning_lrsched.room import Schedule
+from lightning_lrsched.schedules import (
+    REX,
+    SGDR,
+    WSD,
+    Constant,
+    Cosine,
+    Cyclic,
+    Exponential,
+    FlatCosine,
+    InverseSqrt,
+    Lambda,
+    Linear,
+    Multiplicative,
+    MultiStep,
+    OneCycle,
+    PiecewiseConstant,
+    PiecewiseLinear,
+    Polynomial,
+    Power,
+    Sequence,
+    Step,
+    Tanh,
+)
 from lightning_lrsched.timeline import Timeline
 from lightning_lrsched.units import Duration, RunLength
+from lightning_lrsched.warmup import Cooldown, Warmup
 
 if TYPE_CHECKING:
     from lightning_lrsched.callbacks import CycleCheckpoint, LearningRateScheduler, MLflowTracker
 
 __all__ = [
+    "REX",
     "SGDR",
+    "WSD",
     "Constant",
     "Cooldown",
     "Cosine",
     "CycleCheckpoint",
+    "Cyclic",
     "Duration",
+    "Exponential",
+    "FlatCosine",
+    "InverseSqrt",
+    "Lambda",
     "LearningRateScheduler",
     "Linear",
     "MLflowTracker",
     "MultiStep",
+    "Multiplicative",
     "OneCycle",
+    "PiecewiseConstant",
+    "PiecewiseLinear",
     "Plan",
+    "Polynomial",
+    "Power",
     "RunLength",
     "Schedule",
+    "Sequence",
     "Step",
+    "Tanh",
     "Timeline",
     "Warmup",
 ]

@@ -8,8 +8,8 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lightning_lrsched.plan import Warmup
 from lightning_lrsched.scheduler import MARK, Place, RealStepScheduler, warmup_factor, write_lr
+from lightning_lrsched.warmup import Warmup
 
 _FOLLOWED = ("momentum", "betas")  # what CyclicLR and OneCycleLR write besides the lr
 
@@ -111,7 +111,8 @@ class DrivenScheduler(RealStepScheduler):
         before = self.real_steps
         super()._after_step(optimizer, args, kwargs)
         done = self.real_steps - self.warmup_updates
-        if self.by_real_step and self.real_steps > before and done > 0 and done % self.frequency == 0:
+        due = self.real_steps > before and done > 0 and done % self.frequency == 0
+        if self.by_real_step and due and self.armed:
             self._advance()
 
     def _take_values(self, values: list[dict[str, Any]]) -> None:

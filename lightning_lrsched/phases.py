@@ -23,6 +23,15 @@ class Level(NamedTuple):
         """Return the level of a cycle whose fading part has shrunk to ``fade`` of itself."""
         return Level(self.scale + fade * self.fading_scale, self.offset + fade * self.fading_offset)
 
+    def on(self, base: "Level") -> "Level":
+        """Return the level that this one is when ``base`` stands in the place of the base lr."""
+        return Level(
+            self.scale * base.scale,
+            self.scale * base.offset + self.offset,
+            self.fading_scale * base.scale,
+            self.fading_scale * base.offset + self.fading_offset,
+        )
+
     def times(self, factor: float) -> "Level":
         """Return the level multiplied by ``factor``."""
         return Level(*(factor * part for part in self))
@@ -69,6 +78,10 @@ class Phase:
             return self
         return replace(self, start=self.start.faded(fade), end=(self.end or self.start).faded(fade))
 
+    def on(self, base: Level) -> "Phase":
+        """Return the phase with ``base`` in the place of the base lr."""
+        return replace(self, start=self.start.on(base), end=(self.end or self.start).on(base))
+
     def cut(self, updates: int) -> "Phase":
         """Return the phase stopped after ``updates``, with the same values up to there."""
         return replace(self, updates=updates, span=self._span, whole=False)
@@ -79,13 +92,13 @@ class Phase:
         end = self.end or self.start
         return Level(blend(self.start.scale, end.scale, weight), blend(self.start.offset, end.offset, weight))
 
-    def lrs(self, k: Array, fade: Array, base_lr: float) -> Array:
-        """Return the lr of many updates of the phase: the same expression as `level`, element by element."""
+    def levels(self, k: Array, fade: Array) -> tuple[Array, Array]:
+        """Return scale and offset of many updates: the same expressions as `level`, element by element."""
         weight = self.shape((k + self.shift) / self._span)
         start, end = self.start, self.end or self.start
         scale = blend(start.scale + fade * start.fading_scale, end.scale + fade * end.fading_scale, weight)
         offset = blend(start.offset + fade * start.fading_offset, end.offset + fade * end.fading_offset, weight)
-        return scale * base_lr + offset
+        return scale, offset
 
     def last(self) -> Level:
         """Return the level that holds after the phase: its end level, or the last one used if it was cut short."""
@@ -136,6 +149,10 @@ class Repeat:
         """Return the phases of repetition ``index`` with its own levels."""
         fade = power(self.gamma, float(index))
         return tuple(phase.faded(fade) for phase in self.block)
+
+    def on(self, base: Level) -> "Repeat":
+        """Return the block with ``base`` in the place of the base lr."""
+        return replace(self, block=tuple(phase.on(base) for phase in self.block))
 
     def cut(self, updates: int) -> "Iterator[Phase | Repeat]":
         """Yield the repetition stopped after ``updates``: the whole ones, then what is left of the last."""

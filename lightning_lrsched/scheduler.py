@@ -10,8 +10,8 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.checks import refusal
 from lightning_lrsched.phases import Level, Phase, Repeat
-from lightning_lrsched.plan import Warmup
 from lightning_lrsched.timeline import Timeline
+from lightning_lrsched.warmup import Warmup
 
 Observer: TypeAlias = Callable[[int, list[float]], None]
 """Called after each real step with its index (from 0) and the lr that it used in every parameter group."""
@@ -49,6 +49,7 @@ class RealStepScheduler(LRScheduler):
         self.restored: dict[str, Any] | None = None
         self.observers: list[Observer] = []
         self._started = False
+        self._writes = True
         self._hooks: list[RemovableHandle] = []
         self._groups: list[dict[str, Any]] = []
         self._pairs: list[tuple[dict[str, Any], float]] = []
@@ -65,8 +66,8 @@ class RealStepScheduler(LRScheduler):
 
     @property
     def armed(self) -> bool:
-        """Whether real steps are being counted."""
-        return bool(self._hooks)
+        """Whether the lr of this optimizer is written here."""
+        return bool(self._hooks) and self._writes
 
     def arm(self, real_steps: int) -> None:
         """Start to count at ``real_steps`` and write the lr that the next step uses."""
@@ -79,6 +80,10 @@ class RealStepScheduler(LRScheduler):
             self.optimizer.register_step_pre_hook(self._before_step),
             self.optimizer.register_step_post_hook(self._after_step),
         ]
+
+    def let_go(self) -> None:
+        """Leave the lr to somebody else, and go on counting."""
+        self._writes = False
 
     def disarm(self) -> None:
         """Stop counting and let go of the observers; the lr stays as it is."""
@@ -122,7 +127,7 @@ class RealStepScheduler(LRScheduler):
 
     def _before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
         """Write the lr once more if a group was added since: its first step follows the plan already."""
-        if self._stale:
+        if self._stale and self._writes:
             self.write()
 
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
@@ -135,7 +140,8 @@ class RealStepScheduler(LRScheduler):
             for observer in self.observers:
                 observer(self.real_steps, used)
         self.real_steps += 1
-        self.write()
+        if self._writes:
+            self.write()
 
     def _paired(self) -> list[tuple[dict[str, Any], float]]:
         """Return every group with its base lr, read anew when groups were added or loaded."""
@@ -197,7 +203,7 @@ class PlannedScheduler(RealStepScheduler):
         step, span, stride = self.real_steps, self._span, self.timeline.stride
         if step < span.start or (span.stop is not None and step >= span.stop):
             span = self._span = self.timeline.phase_at(step)
-        level = span.phase.level((step - span.start) // stride)
+        level = self.timeline.damped(span.phase.level((step - span.start) // stride), step)
         for group, base in self._paired():
             write_lr(group, level.scale * base + level.offset)
 

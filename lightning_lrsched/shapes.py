@@ -1,9 +1,12 @@
 """Easings: how a value travels from one level to the next. No duration, no optimizer, no place in the run."""
 
 import math
+import sys
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -13,25 +16,38 @@ Array = NDArray[np.float64]
 X = TypeVar("X", float, Array)
 
 
-def _each(function: Callable[[float], float], values: Array) -> Array:
-    """Apply a function of `math` to every element.
+def each(function: Callable[[float], float], x: X) -> X:
+    """Apply a function of one number to a float, or to every element of an array.
 
     NumPy's own cos and pow may differ from the C library's in the last bit. A curve that is drawn must be the
     curve that is used, so both go through the same function.
     """
-    return np.fromiter(map(function, values.ravel().tolist()), np.float64, values.size).reshape(values.shape)
+    if isinstance(x, np.ndarray):
+        return np.fromiter(map(function, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
+    return function(x)
 
 
 def cos(x: X) -> X:
     """Return the cosine of a float, or of every element with the same bits."""
-    return _each(math.cos, x) if isinstance(x, np.ndarray) else math.cos(x)
+    return each(math.cos, x)
 
 
 def power(base: float, exponent: X) -> X:
     """Return ``base ** exponent`` for a float, or for every element of the exponent with the same bits."""
-    if isinstance(exponent, np.ndarray):
-        return _each(lambda value: math.pow(base, value), exponent)
-    return math.pow(base, exponent)
+    return each(partial(_pow, base), exponent)
+
+
+def raised(base: X, exponent: float) -> X:
+    """Return ``base ** exponent`` for a float, or for every element of the base with the same bits."""
+    return each(lambda value: _pow(value, exponent), base)
+
+
+def _pow(base: float, exponent: float) -> float:
+    """Return the power; the largest float where it is larger than any."""
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return sys.float_info.max
 
 
 class Shape(ABC):
@@ -79,6 +95,23 @@ class HalfCosine(Shape):
 
 
 @dataclass(frozen=True)
+class WarpedCosine(Shape):
+    """Weight 1 - ((1 + cos(pi x^k)) / 2)^p: a cosine whose time or whose height is bent.
+
+    Args:
+        exponent: p, above 0; above 1 it falls sooner.
+        k: bend of the time, above 0; above 1 it falls later.
+    """
+
+    exponent: float = 1.0
+    k: float = 1.0
+
+    def __call__(self, x: X) -> X:
+        """Return the weight of the bent cosine at ``x``."""
+        return 1.0 - raised(0.5 + 0.5 * cos(math.pi * raised(x, self.k)), self.exponent)
+
+
+@dataclass(frozen=True)
 class Geometric(Shape):
     """Weight (r^x - 1) / (r - 1): equal factors in equal times when the levels stand in the ratio 1 : r."""
 
@@ -87,3 +120,194 @@ class Geometric(Shape):
     def __call__(self, x: X) -> X:
         """Return the weight of the geometric growth at ``x``."""
         return (power(self.ratio, x) - 1.0) / (self.ratio - 1.0)
+
+
+@dataclass(frozen=True)
+class PowerLaw(Shape):
+    """Weight 1 - (1 - x)^p: the value that is left falls as a power of the time that is left.
+
+    Args:
+        exponent: p, above 0; 1 is a straight line.
+    """
+
+    exponent: float
+
+    def __call__(self, x: X) -> X:
+        """Return the weight of the power at ``x``."""
+        return 1.0 - raised(1.0 - x, self.exponent)
+
+
+@dataclass(frozen=True)
+class Monomial(Shape):
+    """Weight x^p; with p = 1/2 the "1-sqrt" decay of warmup-stable-decay.
+
+    Args:
+        exponent: p, above 0.
+    """
+
+    exponent: float
+
+    def __call__(self, x: X) -> X:
+        """Return the power of ``x``."""
+        return raised(x, self.exponent)
+
+
+@dataclass(frozen=True)
+class Saturating(Shape):
+    """Weight 1 - e^-x: towards the end level without reaching it."""
+
+    def __call__(self, x: X) -> X:
+        """Return the weight of the approach at ``x``."""
+        return 1.0 - each(math.exp, -x)
+
+
+@dataclass(frozen=True)
+class Rectified(Shape):
+    """RAdam's rectification of the variance of Adam's second moment; the progress is the step itself.
+
+    Args:
+        beta2: decay of the second moment, above 0.6.
+    """
+
+    beta2: float
+
+    def __call__(self, x: X) -> X:
+        """Return the rectification at step ``x``."""
+        most = 2.0 / (1.0 - self.beta2) - 1.0
+        offset = 1
+        while self._length(offset, most) <= 4.0:
+            offset += 1
+        return each(lambda value: self._factor(self._length(value + offset, most), most), x)
+
+    def _length(self, t: float, most: float) -> float:
+        """Return the length of the moving average after ``t`` steps, as an equally weighted one."""
+        decayed = _pow(self.beta2, t)
+        return most - 2.0 * t * decayed / (1.0 - decayed)
+
+    @staticmethod
+    def _factor(length: float, most: float) -> float:
+        return math.sqrt((length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length))
+
+
+@dataclass(frozen=True)
+class Rex(Shape):
+    """Weight 1 - (1 - x) / (1 - x/2): slow at first, fast at the end."""
+
+    def __call__(self, x: X) -> X:
+        """Return the weight of the reflected exponential at ``x``."""
+        return 1.0 - (1.0 - x) / (1.0 - 0.5 * x)
+
+
+@dataclass(frozen=True)
+class HyperbolicTangent(Shape):
+    """Weight (1 + tanh(l (1 - x) + u x)) / 2: an S between the two arguments.
+
+    Args:
+        lower: argument l at x = 0.
+        upper: argument u at x = 1.
+    """
+
+    lower: float
+    upper: float
+
+    def __call__(self, x: X) -> X:
+        """Return the weight of the S at ``x``."""
+        return 0.5 + 0.5 * each(math.tanh, self.lower * (1.0 - x) + self.upper * x)
+
+
+@dataclass(frozen=True)
+class Decay(Shape):
+    """Weight g^x: it begins at the end level (weight 1) and goes towards the start level without reaching it.
+
+    Args:
+        gamma: g, above 0; above 1 it grows.
+    """
+
+    gamma: float
+
+    def __call__(self, x: X) -> X:
+        """Return the power at ``x``."""
+        return power(self.gamma, x)
+
+
+@dataclass(frozen=True)
+class Hyperbola(Shape):
+    """Weight (1 + x)^-c: like `Decay` it begins at the end level; with c = 1/2 it is the inverse square root.
+
+    Args:
+        exponent: c, above 0.
+    """
+
+    exponent: float
+
+    def __call__(self, x: X) -> X:
+        """Return the inverse power at ``x``."""
+        return raised(1.0 + x, -self.exponent)
+
+
+@dataclass(frozen=True)
+class Tilted(Shape):
+    """Another shape's weight times g^x, forwards or backwards in time: the sides of a cycle whose height fades.
+
+    Args:
+        shape: the shape.
+        gamma: g, above 0.
+        falling: use the weight of 1 - x, from 1 to 0.
+    """
+
+    shape: Shape
+    gamma: float = 1.0
+    falling: bool = False
+
+    def __call__(self, x: X) -> X:
+        """Return the tilted weight at ``x``."""
+        weight = self.shape(1.0 - x if self.falling else x)
+        return weight if self.gamma == 1.0 else weight * power(self.gamma, x)
+
+
+@dataclass(frozen=True)
+class Called(Shape):
+    """A user's function of the step as the weight; the progress is the step itself.
+
+    Args:
+        function: takes the step (from 0) and returns a factor.
+    """
+
+    function: Callable[[int], float]
+
+    def __call__(self, x: X) -> X:
+        """Return what the function says at ``x``."""
+        return each(lambda value: float(self.function(round(value))), x)
+
+
+class RunningProduct(Shape):
+    """The product of a user's function over the steps 1 .. x; the progress is the step itself.
+
+    A product has no closed form: the values so far are kept, 8 bytes for each step.
+
+    Args:
+        function: takes the step (from 1) and returns the factor from the step before to this one.
+    """
+
+    def __init__(self, function: Callable[[int], float]) -> None:
+        """Begin with the empty product."""
+        self.function = function
+        self._products = array("d", [1.0])
+
+    def __call__(self, x: X) -> X:
+        """Return the product up to ``x``."""
+        return each(lambda value: self._up_to(round(value)), x)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is the product of the same function."""
+        return isinstance(other, RunningProduct) and self.function == other.function
+
+    def __hash__(self) -> int:
+        """Return the hash of the function."""
+        return hash(self.function)
+
+    def _up_to(self, step: int) -> float:
+        products: array[float] = self._products
+        while len(products) <= step:
+            products.append(products[-1] * float(self.function(len(products))))
+        return products[step]

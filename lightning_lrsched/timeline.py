@@ -38,6 +38,7 @@ class Timeline:
     Args:
         segments: phases and repeated blocks in the order of the run. Only the last may be without end.
         stride: optimizer steps between two updates of the lr: 1, or the steps of an epoch for a staircase.
+        damping: factors, between 0 and 1, that multiply the first updates: a warmup that overlaps the main schedule.
 
     Raises:
         ValueError: if there is no segment, or if one without end is not the last.
@@ -49,6 +50,7 @@ class Timeline:
 
     segments: tuple[Phase | Repeat, ...]
     stride: int = 1
+    damping: Phase | None = None
     _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
     _restarts: tuple[int, ...] = field(init=False, repr=False, compare=False)
     _end: int | None = field(init=False, repr=False, compare=False)
@@ -92,7 +94,14 @@ class Timeline:
     def level_at(self, step: int) -> Level:
         """Return what real step ``step`` uses as a level, for any base lr."""
         span = self.phase_at(step)
-        return span.phase.level((step - span.start) // self.stride)
+        return self.damped(span.phase.level((step - span.start) // self.stride), step)
+
+    def damped(self, level: Level, step: int) -> Level:
+        """Return the level of a step times the factor of a warmup that overlaps it."""
+        update = step // self.stride
+        if self.damping is None or update >= self.damping.updates:
+            return level
+        return level.times(self.damping.level(update).scale)
 
     def phase_at(self, step: int) -> Span:
         """Return the phase that real step ``step`` belongs to, with its place in the run."""
@@ -200,29 +209,32 @@ class Timeline:
         """Return the lr at many updates."""
         if updates.size and updates.min() < 0:
             raise refusal("step", int(updates.min()), "a number of optimizer steps, at least 0", "np.arange(100)")
-        hold = self.last_level()
-        out = np.full(updates.shape, hold.scale * base_lr + hold.offset)
+        scale, offset = np.empty(updates.shape), np.empty(updates.shape)
         inside = np.ones(updates.shape, bool) if self._end is None else updates < self._end
+        if not inside.all():
+            scale[~inside], offset[~inside], *_ = self.last_level()
         places = np.searchsorted(self._starts, updates, side="right") - 1
         for place in np.unique(places[inside]):
             mine = inside & (places == place)
-            segment, k = self.segments[place], updates[mine] - self._starts[place]
-            if isinstance(segment, Phase):
-                out[mine] = segment.lrs(k.astype(np.float64), _NO_FADE, base_lr)
-            else:
-                out[mine] = _repeat_lrs(segment, k, base_lr)
-        return out
+            scale[mine], offset[mine] = _levels(self.segments[place], updates[mine] - self._starts[place])
+        if self.damping is not None:
+            early = updates < self.damping.updates
+            factor, _ = self.damping.levels(updates[early].astype(np.float64), _NO_FADE)
+            scale[early], offset[early] = factor * scale[early], factor * offset[early]
+        return scale * base_lr + offset
 
 
-def _repeat_lrs(repeat: Repeat, k: NDArray[np.integer], base_lr: float) -> Array:
-    """Return the lr at many updates of a repeated block."""
-    repetition, within = np.divmod(k, repeat.period)
-    fade = power(repeat.gamma, repetition.astype(np.float64))
-    out = np.empty(k.shape)
-    for begin, phase in zip(_offsets(repeat.block), repeat.block, strict=False):
+def _levels(segment: Phase | Repeat, k: NDArray[np.integer]) -> tuple[Array, Array]:
+    """Return scale and offset of many updates of a segment."""
+    if isinstance(segment, Phase):
+        return segment.levels(k.astype(np.float64), _NO_FADE)
+    repetition, within = np.divmod(k, segment.period)
+    fade = power(segment.gamma, repetition.astype(np.float64))
+    scale, offset = np.empty(k.shape), np.empty(k.shape)
+    for begin, phase in zip(_offsets(segment.block), segment.block, strict=False):
         mine = (within >= begin) & (within < begin + phase.updates)
-        out[mine] = phase.lrs((within[mine] - begin).astype(np.float64), fade[mine], base_lr)
-    return out
+        scale[mine], offset[mine] = phase.levels((within[mine] - begin).astype(np.float64), fade[mine])
+    return scale, offset
 
 
 def _offsets(block: tuple[Phase, ...]) -> Iterator[int]:

@@ -13,7 +13,7 @@ import lightning_lrsched
 PACKAGE = Path(lightning_lrsched.__file__).parent
 NAME = PACKAGE.name
 
-CORE = ("checks", "units", "shapes", "phases", "timeline", "plan", "schedules")
+CORE = ("checks", "units", "shapes", "phases", "timeline", "room", "warmup", "schedules", "plan", "expression")
 """The pure core, from the ground up: each room may import those before it, and none knows torch."""
 
 ROOMS: dict[str, tuple[str, ...]] = {

@@ -25,7 +25,7 @@ from lightning_lrsched import (
     Warmup,
 )
 from lightning_lrsched.phases import Phase
-from lightning_lrsched.plan import Room, Schedule
+from lightning_lrsched.room import Room, Schedule
 from tests.strategies import cooldowns, plans, runs, schedules, warmups
 
 RUN = RunLength(1000, 100)

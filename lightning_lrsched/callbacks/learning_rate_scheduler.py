@@ -14,11 +14,13 @@ from lightning_lrsched.callbacks.trainer_access import is_smoke_test, replace_co
 from lightning_lrsched.checks import check_choice, refusal
 from lightning_lrsched.describe import differences, plan_table
 from lightning_lrsched.driven import DrivenScheduler
-from lightning_lrsched.plan import UPDATES, Cooldown, Plan, Schedule, Warmup, as_warmup, describe_part
+from lightning_lrsched.plan import UPDATES, Plan, describe_part
+from lightning_lrsched.room import Schedule
 from lightning_lrsched.scheduler import MARK, PlannedScheduler, RealStepScheduler
 from lightning_lrsched.schedules import Constant
 from lightning_lrsched.timeline import Timeline
 from lightning_lrsched.units import Clock, RunLength
+from lightning_lrsched.warmup import Cooldown, Warmup, as_warmup
 
 _HORIZONS = ("rescale", "keep", "error")
 
@@ -133,7 +135,7 @@ class LearningRateScheduler(Callback):
             attached = [config.scheduler for config in scheduler_configs(trainer)]
             for scheduler in self.schedulers:
                 if scheduler.armed and scheduler not in attached:
-                    scheduler.disarm()
+                    scheduler.let_go()
                     rank_zero_warn(
                         "Another callback replaced the scheduler of LearningRateScheduler, which lets go of the "
                         f"optimizer at real step {scheduler.real_steps} and leaves the lr to it."

@@ -5,9 +5,9 @@ from dataclasses import KW_ONLY, dataclass
 
 from lightning_lrsched.checks import check_flag, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
-from lightning_lrsched.plan import Room, Schedule
+from lightning_lrsched.room import Room, Schedule
 from lightning_lrsched.schedules.floors import check_floor, floor_level, inclusive_span, store_plain
-from lightning_lrsched.shapes import HalfCosine, Straight
+from lightning_lrsched.shapes import HalfCosine, Shape, Straight, WarpedCosine
 from lightning_lrsched.units import DurationLike
 
 
@@ -16,7 +16,7 @@ class Constant(Schedule):
     r"""The base lr times a factor: $\eta_t = f \, \eta_{base}$.
 
     Args:
-        factor: multiple f of the base lr, above 0.
+        factor: multiple f of the base lr, at least 0.
         total_iters: how long the factor applies, the base lr afterwards; None for the whole run.
 
     Raises:
@@ -33,7 +33,7 @@ class Constant(Schedule):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        store_number(self, "factor", "Constant(factor=0.5)", above=0.0)
+        store_number(self, "factor", "Constant(factor=0.5)", at_least=0.0)
         store_plain(self, "total_iters")
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
@@ -96,6 +96,8 @@ class Cosine(Schedule):
         periodic: swing back up after T_max and down again, as torch does past its T_max; False holds the floor.
         num_cycles: waves in T_max, above 0; 0.5 is one fall, 1.5 falls, rises and falls again, as in
             transformers.
+        exponent: power of the cosine term, above 0, as in optax.
+        k_decay: power of the time t/T, above 0, as in timm; above 1 it falls later.
 
     Raises:
         ValueError: if a value is out of its range, with a valid example.
@@ -113,6 +115,8 @@ class Cosine(Schedule):
     inclusive: bool = False
     periodic: bool = False
     num_cycles: float = 0.5
+    exponent: float = 1.0
+    k_decay: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -121,9 +125,15 @@ class Cosine(Schedule):
         check_flag("Cosine.inclusive", self.inclusive, "Cosine(inclusive=True)")
         check_flag("Cosine.periodic", self.periodic, "Cosine('10ep', periodic=True)")
         store_number(self, "num_cycles", "Cosine(num_cycles=0.5)", above=0.0, at_most=1e6)
-        if self.periodic and (self.inclusive or self.num_cycles != 0.5):
-            allowed = "used without inclusive and num_cycles"
+        store_number(self, "exponent", "Cosine(exponent=2)", above=0.0, at_most=1000.0)
+        store_number(self, "k_decay", "Cosine(k_decay=2)", above=0.0, at_most=1000.0)
+        bent = self.exponent != 1 or self.k_decay != 1
+        if self.periodic and (self.inclusive or self.num_cycles != 0.5 or bent):
+            allowed = "used without inclusive, num_cycles, exponent and k_decay"
             raise refusal("Cosine.periodic", self.periodic, allowed, "Cosine('10ep', periodic=True)")
+        if bent and self.num_cycles != 0.5:
+            allowed = "left at 0.5 with exponent or k_decay"
+            raise refusal("Cosine.num_cycles", self.num_cycles, allowed, "Cosine(exponent=2)")
 
     @property
     def open_ended(self) -> bool:
@@ -137,5 +147,8 @@ class Cosine(Schedule):
         span = inclusive_span(updates, self.inclusive, "Cosine.T_max")
         if self.periodic:
             yield Repeat((Phase("cosine", 2 * updates, Level(1.0), low, HalfCosine(), span=span),))
-        else:
-            yield Phase("cosine", updates, Level(1.0), low, HalfCosine(2 * float(self.num_cycles)), span=span)
+            return
+        shape: Shape = HalfCosine(2 * float(self.num_cycles))
+        if self.exponent != 1 or self.k_decay != 1:
+            shape = WarpedCosine(float(self.exponent), float(self.k_decay))
+        yield Phase("cosine", updates, Level(1.0), low, shape, span=span)

@@ -1,6 +1,6 @@
 """Schedules of cycles: warm restarts, and the single cycle up and down."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from lightning_lrsched.checks import check_choice, check_flag, check_list, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
-from lightning_lrsched.plan import Room, Schedule
+from lightning_lrsched.room import Room, Schedule
 from lightning_lrsched.schedules.floors import check_floor, floor_level, inclusive_span, store_level, store_plain
 from lightning_lrsched.shapes import HalfCosine, Shape, Straight
 from lightning_lrsched.units import DurationLike, plain_duration
@@ -40,6 +40,9 @@ class SGDR(Schedule):
         inclusive: use T_cur/(T_i - 1).
         periods: length of every cycle, in order; the last value is held after them.
         max_ratios: maximum of each of ``periods``, as a multiple of the base lr, above 0.
+        cycle_warmup: length of a linear rise at every restart, from the floor of the cycle before to the maximum, as a
+            part of the cycle; a list gives one for each of ``periods`` after the first. The first cycle has the plan's
+            warmup.
 
     Raises:
         ValueError: if a value is out of its range or two contradict each other, with a valid example.
@@ -59,6 +62,7 @@ class SGDR(Schedule):
     inclusive: bool = False
     periods: Sequence[DurationLike] | None = None
     max_ratios: Sequence[float] | None = None
+    cycle_warmup: DurationLike | Sequence[DurationLike] | None = None
 
     def __post_init__(self) -> None:
         """Refuse values out of range, and lists that do not match."""
@@ -70,6 +74,7 @@ class SGDR(Schedule):
         check_flag("SGDR.inclusive", self.inclusive, "SGDR(T_0='10ep', inclusive=True)")
         store_plain(self, "T_0")
         self._check_lists()
+        self._check_cycle_warmup()
 
     def _check_lists(self) -> None:
         """Check the lists of explicit cycles: their values, and that all have one entry per period."""
@@ -94,6 +99,19 @@ class SGDR(Schedule):
             store_level(self, "max_ratios", example, above=0.0)
         check_floor(self, lists=True)
 
+    def _check_cycle_warmup(self) -> None:
+        """Store the rises at restarts in their plain form."""
+        value = self.cycle_warmup
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+            store_plain(self, "cycle_warmup")
+            return
+        if self.periods is None or len(value) != len(self.periods) - 1:
+            allowed = "one duration, or a list with one for each of periods after the first"
+            example = "SGDR(periods=['10ep', '20ep'], cycle_warmup=['1ep'])"
+            raise refusal("SGDR.cycle_warmup", value, allowed, example)
+        plain = tuple(plain_duration(each, f"SGDR.cycle_warmup[{i}]") for i, each in enumerate(value))
+        object.__setattr__(self, "cycle_warmup", plain)
+
     @property
     def open_ended(self) -> bool:
         """Whether the end of the run may cut the last cycle: always."""
@@ -102,15 +120,20 @@ class SGDR(Schedule):
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
         """Yield the cycles: one repeated block when they are equal, a phase for each when they grow."""
         if self.periods is not None:
-            for i, period in enumerate(self.periods):
-                yield self._cycle(i, room.clock.updates(period, f"SGDR.periods[{i}]"), Level(self._peak(i)))
-            return
-        first = room.length(self.T_0, "SGDR.T_0")
-        if self.T_mult == 1:
-            yield Repeat((self._cycle(0, first, Level(0.0, fading_scale=1.0)),), None, float(self.gamma))
-            return
-        for i, updates in enumerate(self._growing(first, room)):
-            yield self._cycle(i, updates, Level(self._peak(i)))
+            lengths: Iterable[int] = [
+                room.clock.updates(period, f"SGDR.periods[{i}]") for i, period in enumerate(self.periods)
+            ]
+        else:
+            first = room.length(self.T_0, "SGDR.T_0")
+            if self.T_mult == 1:
+                if self.cycle_warmup is not None:
+                    yield from self._cycle(room, 0, first, Level(1.0))
+                fading = Level(0.0, fading_scale=1.0 if self.cycle_warmup is None else float(self.gamma))
+                yield Repeat(tuple(self._cycle(room, 1, first, fading)), None, float(self.gamma))
+                return
+            lengths = self._growing(first, room)
+        for i, updates in enumerate(lengths):
+            yield from self._cycle(room, i, updates, Level(self._peak(i)))
 
     def _growing(self, first: int, room: Room) -> Iterator[int]:
         """Yield the updates of cycles that grow, until the room is full: integers only, one rounding for each."""
@@ -129,11 +152,30 @@ class SGDR(Schedule):
         """Return the maximum of a cycle as a multiple of the base lr."""
         return float(self.gamma**index if self.max_ratios is None else self.max_ratios[index])
 
-    def _cycle(self, index: int, updates: int, peak: Level) -> Phase:
-        """Return one cycle from its peak to its floor."""
-        low = floor_level(_pick(self.eta_min, index), _pick(self.eta_min_ratio, index))
-        span = inclusive_span(updates, self.inclusive, "SGDR.T_0")
-        return Phase("cosine cycle", updates, peak, low, HalfCosine(), restart=True, span=span)
+    def _cycle(self, room: Room, index: int, updates: int, peak: Level) -> Iterator[Phase]:
+        """Yield one cycle: the rise from the floor before, if there is one, and the fall from the peak."""
+        rise = self._rise(room, index, updates)
+        if rise:
+            yield Phase("rise", rise, self._low(index - 1), peak, Straight(), restart=True)
+        span = inclusive_span(updates - rise, self.inclusive, "SGDR.T_0")
+        low = self._low(index)
+        yield Phase("cosine cycle", updates - rise, peak, low, HalfCosine(), restart=not rise, span=span)
+
+    def _rise(self, room: Room, index: int, updates: int) -> int:
+        """Return the updates of the rise at the begin of a cycle."""
+        if self.cycle_warmup is None or index == 0:
+            return 0
+        value, name = self.cycle_warmup, "SGDR.cycle_warmup"
+        if isinstance(value, tuple):
+            value, name = value[index - 1], f"{name}[{index - 1}]"
+        rise = room.clock.updates(value, name)  # type: ignore[arg-type]  # no list any more
+        if rise >= updates:
+            raise refusal(name, value, f"shorter than its cycle of {room.amount(updates)}", "cycle_warmup='1ep'")
+        return rise
+
+    def _low(self, index: int) -> Level:
+        """Return the floor of a cycle."""
+        return floor_level(_pick(self.eta_min, index), _pick(self.eta_min_ratio, index))
 
 
 @dataclass(frozen=True, repr=False)

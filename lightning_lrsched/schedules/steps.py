@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from lightning_lrsched.checks import check_list, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
-from lightning_lrsched.plan import Room, Schedule
+from lightning_lrsched.room import Room, Schedule
 from lightning_lrsched.shapes import power
 from lightning_lrsched.units import DurationLike, plain_duration
 
@@ -53,7 +53,8 @@ class MultiStep(Schedule):
     r"""Multiply the lr by gamma at each milestone: $\eta_t = \gamma^{|\{m : m \le t\}|} \eta_{base}$.
 
     Args:
-        milestones: where the lr drops, increasing, counted from the start of the schedule (after the warmup).
+        milestones: where the lr drops, in order, counted from the start of the schedule (after the warmup); one that
+            is given twice drops twice.
         gamma: factor at each milestone, above 0.
 
     Raises:
@@ -82,11 +83,12 @@ class MultiStep(Schedule):
             name = f"MultiStep.milestones[{i}]"
             drops.append(room.clock.updates(milestone, name))
             _check_inside(room, drops[-1], name, milestone)
-            if drops[-1] <= drops[-2]:
-                allowed = f"later than the milestone before it ({room.amount(drops[-2])})"
+            if drops[-1] < drops[-2]:
+                allowed = f"not before the milestone before it ({room.amount(drops[-2])})"
                 raise refusal(name, milestone, allowed, "MultiStep(['30ep', '60ep'])")
         for i, (begin, end) in enumerate(pairwise(drops)):
-            yield Phase("plateau", end - begin, Level(power(float(self.gamma), float(i))))
+            if begin < end:
+                yield Phase("plateau", end - begin, Level(power(float(self.gamma), float(i))))
         yield from room.rest(drops[-1], "plateau", Level(power(float(self.gamma), float(len(self.milestones)))))
 
 

@@ -1,0 +1,74 @@
+"""Cyclical learning rates: up and down between two levels."""
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+
+from lightning_lrsched.checks import check_choice, refusal, store_number
+from lightning_lrsched.phases import Level, Phase, Repeat
+from lightning_lrsched.room import Room, Schedule
+from lightning_lrsched.schedules.floors import store_plain
+from lightning_lrsched.shapes import Straight, Tilted
+from lightning_lrsched.units import DurationLike
+
+_MODES = ("triangular", "triangular2", "exp_range")
+
+
+@dataclass(frozen=True, repr=False)
+class Cyclic(Schedule):
+    r"""Cyclical learning rates: from a low level up to the base lr and down again, without end.
+
+    Every rise from the low level begins a cycle. The height over the low level is that of the first cycle
+    (``"triangular"``), halved with each cycle (``"triangular2"``), or shrinks by ``gamma`` with each step
+    (``"exp_range"``).
+
+    Args:
+        step_size_up: length of the rise.
+        base_ratio: low level as a multiple of the base lr (which is the peak), in [0, 1).
+        step_size_down: length of the fall; the rise's if None.
+        mode: ``"triangular"``, ``"triangular2"`` or ``"exp_range"``.
+        gamma: factor for each step in mode ``"exp_range"``, in (0, 1].
+
+    Raises:
+        ValueError: if a value is out of its range, with a valid example.
+
+    >>> Cyclic("2ep", base_ratio=0.1)
+    Cyclic(step_size_up='2ep')
+
+    Source: Smith, arXiv 1506.01186; ``torch.optim.lr_scheduler.CyclicLR``.
+    """
+
+    step_size_up: DurationLike
+    base_ratio: float = 0.1
+    _: KW_ONLY
+    step_size_down: DurationLike | None = None
+    mode: str = "triangular"
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        store_plain(self, "step_size_up", "step_size_down")
+        store_number(self, "base_ratio", "Cyclic('2ep', base_ratio=0.1)", at_least=0.0, below=1.0)
+        check_choice("Cyclic.mode", self.mode, _MODES, "mode='triangular2'")
+        store_number(self, "gamma", "Cyclic('2ep', mode='exp_range', gamma=0.999)", above=0.0, at_most=1.0)
+        if self.gamma != 1.0 and self.mode != "exp_range":
+            raise refusal("Cyclic.gamma", self.gamma, "left out unless mode='exp_range'", "mode='exp_range'")
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the end of the run may cut the last cycle: always."""
+        return True
+
+    def phases(self, room: Room) -> Iterator[Phase | Repeat]:
+        """Yield one cycle, repeated."""
+        up = room.clock.updates(self.step_size_up, "Cyclic.step_size_up")
+        down = up if self.step_size_down is None else room.clock.updates(self.step_size_down, "Cyclic.step_size_down")
+        if room.updates is not None and up > room.updates:
+            raise refusal(
+                "Cyclic.step_size_up", self.step_size_up, f"at most the run's {room.amount(room.updates)}", "'2ep'"
+            )
+        low, height, gamma = float(self.base_ratio), 1.0 - self.base_ratio, float(self.gamma)
+        peak, after = Level(low, fading_scale=height), Level(low, fading_scale=height * gamma**up)
+        rise = Phase("up", up, Level(low), peak, Tilted(Straight(), gamma**up), restart=True)
+        fall = Phase("down", down, Level(low), after, Tilted(Straight(), gamma**down, falling=True))
+        fade = {"triangular": 1.0, "triangular2": 0.5, "exp_range": gamma ** (up + down)}[self.mode]
+        yield Repeat((rise, fall), None, fade)
