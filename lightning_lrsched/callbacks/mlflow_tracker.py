@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +32,7 @@ from lightning_lrsched.tracking.recorder import MetricRecord, Recorder, StepReco
 from lightning_lrsched.tracking.sink import Sink, key_part
 from lightning_lrsched.tracking.writer import Writer
 
-_PASSWORD = re.compile(r"(?<=//)[^/@\s]*@")
+_PASSWORD = re.compile(r"(?<=//)\S+@")
 
 
 class MLflowTracker(Callback):
@@ -111,6 +112,7 @@ class MLflowTracker(Callback):
         if self._shares_run(trainer):
             values = {key: value for key, value in values.items() if key not in logged}
         if values:
+            values = {"/".join(map(key_part, key.split("/"))): value for key, value in values.items()}
             values["epoch"] = float(trainer.current_epoch)
             self._record(MetricRecord(logger_step(trainer), _now(), values))
         self._take_cycles(trainer)
@@ -216,16 +218,17 @@ class MLflowTracker(Callback):
         if writer is None:
             return
 
-        def last(sink: Sink) -> None:
-            sink.write(list(recorder.last_place()))
-            upload_curve(sink, recorder.curves, self._title)
-            sink.finish(status)
-
+        last: list[Callable[[Sink], None]] = [
+            lambda sink: sink.write(list(recorder.last_place())),
+            lambda sink: upload_curve(sink, recorder.curves, self._title),
+            lambda sink: sink.finish(status),
+        ]
         if not writer.close(self.flush_timeout, last):
-            _tell(
-                f"MLflow has not taken everything in {self.flush_timeout:g} s (flush_timeout): {writer.dropped} "
-                "records were dropped, and the end of the curves may be missing in the run"
-            )
+            if not writer.failing:  # else it has been told already, with the reason
+                _tell(
+                    f"MLflow has not taken everything in {self.flush_timeout:g} s (flush_timeout): {writer.dropped} "
+                    "points were dropped, and the end of the curves may be missing in the run"
+                )
         elif recorder.infinite:
             _tell(
                 f"MLflow takes no infinite values: {len(recorder.infinite)} of {recorder.infinite[0]!r} were left out"

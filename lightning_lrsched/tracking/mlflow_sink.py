@@ -38,10 +38,13 @@ class MlflowSink:
         self._client.log_batch(self.run_id, metrics=metrics)
 
     def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Store params (cut to what MLflow takes) and tags."""
+        """Store params (cut to what MLflow takes) and tags. MLflow never changes a param: a new value becomes a tag."""
         from mlflow.entities import Param, RunTag
 
-        entries = [Param(key, value[:_LONGEST_PARAM]) for key, value in params.items()]
+        stored = self._client.get_run(self.run_id).data.params
+        cut = {key: value[:_LONGEST_PARAM] for key, value in params.items()}
+        tags = dict(tags) | {key: value for key, value in cut.items() if stored.get(key, value) != value}
+        entries = [Param(key, value) for key, value in cut.items() if key not in stored]
         for first in range(0, len(entries), _PARAMS_AT_ONCE):
             self._client.log_batch(self.run_id, params=entries[first : first + _PARAMS_AT_ONCE])
         self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -32,6 +32,7 @@ class Writer:
     ) -> None:
         """Start the thread."""
         self.dropped = 0
+        self.failing = False
         self._sink = sink
         self._expand = expand
         self._tell = tell
@@ -39,7 +40,7 @@ class Writer:
         self._told = False
         self._records: deque[Any] = deque(maxlen=MOST_PENDING)
         self._jobs: deque[Callable[[Sink], None]] = deque()
-        self._last: Callable[[Sink], None] = lambda sink: None
+        self._last: Sequence[Callable[[Sink], None]] = ()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="lrsched-writer", daemon=True)
         self._thread.start()
@@ -54,8 +55,8 @@ class Writer:
         """Have the thread do something else with the sink: an upload, or what is constant over the run."""
         self._jobs.append(job)
 
-    def close(self, timeout: float, last: Callable[[Sink], None]) -> bool:
-        """Deliver what is left and do a last job, for at most ``timeout`` seconds. Return whether all arrived."""
+    def close(self, timeout: float, last: Sequence[Callable[[Sink], None]] = ()) -> bool:
+        """Deliver what is left and do the last jobs, for at most ``timeout`` seconds. Return whether all arrived."""
         self._last = last
         self._closing.set()
         self._thread.join(timeout)
@@ -66,7 +67,8 @@ class Writer:
         while not self._closing.wait(self._every):
             self._deliver()
         self._deliver()
-        self._attempt(self._last)
+        for job in self._last:
+            self._attempt(job)
 
     def _deliver(self) -> None:
         """Hand over everything that is waiting: first the jobs, then the points."""
@@ -75,19 +77,21 @@ class Writer:
             self._jobs.popleft()
         points = self._points()
         while batch := list(islice(points, self._sink.batch_size)):
-            self._attempt(partial(_write, batch))
+            if not self._attempt(partial(_write, batch)):
+                self.dropped += len(batch)
 
     def _points(self) -> Iterator[Point]:
         """Yield the points of the waiting records, oldest first."""
         while self._records:
             yield from self._expand(self._records.popleft())
 
-    def _attempt(self, job: Callable[[Sink], None]) -> None:
+    def _attempt(self, job: Callable[[Sink], None]) -> bool:
         """Do a job, again and again with growing pauses; give it up, told once, when the last pause is over."""
         for pause in (*_PATIENCE, None):
             try:
                 job(self._sink)
             except Exception as failure:
+                self.failing = True
                 if not self._told:
                     self._told = True
                     reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
@@ -95,7 +99,9 @@ class Writer:
                 if pause is not None:
                     time.sleep(pause)
             else:
-                return
+                self.failing = False
+                return True
+        return False
 
 
 def _write(batch: list[Point], sink: Sink) -> None:

@@ -1,0 +1,112 @@
+"""Sinks of the tests: one that keeps, one that fails on purpose, one that hangs, one that writes JSON lines."""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_lrsched.tracking.sink import Point
+
+
+class Keeps:
+    """Keeps all it is given, in memory."""
+
+    def __init__(self, batch_size: int = 1000) -> None:
+        self.batch_size = batch_size
+        self.run_id = "kept"
+        self.batches: list[list[Point]] = []
+        self.params: dict[str, str] = {}
+        self.files: dict[str, bytes] = {}
+        self.status = "RUNNING"
+
+    @property
+    def points(self) -> list[Point]:
+        return [point for batch in self.batches for point in batch]
+
+    def write(self, points: Sequence[Point]) -> None:
+        if points:
+            self.batches.append(list(points))
+
+    def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        self.params |= params
+
+    def upload(self, path: Path, folder: str) -> None:
+        self.files[f"{folder}/{path.name}"] = path.read_bytes()
+
+    def finish(self, status: str) -> None:
+        self.status = status
+
+
+class Fails(Keeps):
+    """Refuses the first calls, or all of them."""
+
+    def __init__(self, times: int | None = None, reason: str = "disk full") -> None:
+        super().__init__()
+        self.left = times
+        self.reason = reason
+        self.calls = 0
+
+    def _refuse(self) -> None:
+        self.calls += 1
+        if self.left is None or self.calls <= self.left:
+            raise OSError(self.reason)
+
+    def write(self, points: Sequence[Point]) -> None:
+        self._refuse()
+        super().write(points)
+
+    def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        self._refuse()
+        super().describe(params, tags)
+
+    def upload(self, path: Path, folder: str) -> None:
+        self._refuse()
+        super().upload(path, folder)
+
+    def finish(self, status: str) -> None:
+        self._refuse()
+        super().finish(status)
+
+
+class Hangs(Keeps):
+    """Never comes back, until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def write(self, points: Sequence[Point]) -> None:
+        self.released.wait(60)
+
+    def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        self.released.wait(60)
+
+    def upload(self, path: Path, folder: str) -> None:
+        self.released.wait(60)
+
+
+class JsonLines:
+    """Another tracker in a few lines: one file with a JSON object a line."""
+
+    batch_size = 100
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run_id = str(path)
+
+    def _append(self, *rows: Any) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+
+    def write(self, points: Sequence[Point]) -> None:
+        self._append(*(point._asdict() for point in points))
+
+    def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        self._append({"params": dict(params), "tags": dict(tags)})
+
+    def upload(self, path: Path, folder: str) -> None:
+        self._append({"file": f"{folder}/{path.name}", "bytes": path.stat().st_size})
+
+    def finish(self, status: str) -> None:
+        self._append({"status": status})

@@ -1,0 +1,110 @@
+"""Tracking that fails, hangs or is elsewhere: the fit finishes, with one warning, in bounded time."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.tracking import writer as module
+from tests.callbacks.models import Stranger, Tiny, expected, make_trainer
+from tests.tracking.sinks import Fails, Hangs, JsonLines, Keeps
+
+
+def fit(folder: Path, monkeypatch: pytest.MonkeyPatch, sink: Any, **settings: Any) -> tuple[Stranger, float]:
+    """Fit with the sink in the place of MLflow; return the lrs and the seconds it took."""
+    monkeypatch.setattr("lightning_lrsched.callbacks.mlflow_tracker.pick_sink", lambda *_: sink)
+    schedule, stranger = LearningRateScheduler(SGDR(5), warmup=2), Stranger()
+    callbacks = [schedule, CycleCheckpoint("val_loss"), MLflowTracker(flush_timeout=0.5), stranger]
+    begin = time.monotonic()
+    make_trainer(folder, *callbacks, val_check_interval=2, **settings).fit(Tiny())
+    assert stranger.group() == expected(schedule, 20)
+    return stranger, time.monotonic() - begin
+
+
+def ours(told: pytest.WarningsRecorder) -> list[str]:
+    texts = [str(warning.message) for warning in told]
+    return [text for text in texts if "MLflow" in text or "Tracking" in text]
+
+
+def test_a_sink_that_always_fails_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.warns(UserWarning, match="Tracking fails, training goes on: disk full") as told:
+        _, seconds = fit(tmp_path, monkeypatch, Fails())
+    assert len(ours(told)) == 1
+    assert seconds < 10
+
+
+def test_a_sink_that_hangs_is_told_once_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = Hangs()
+    with pytest.warns(UserWarning, match="has not taken everything in 0.5 s") as told:
+        _, seconds = fit(tmp_path, monkeypatch, sink)
+    sink.released.set()
+    assert len(ours(told)) == 1
+    assert seconds < 10
+
+
+def test_a_sink_that_recovers_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", (0.01, 0.01))
+    sink = Fails(times=1)
+    with pytest.warns(UserWarning, match="Tracking fails, training goes on") as told:
+        fit(tmp_path, monkeypatch, sink)
+    assert len(ours(told)) == 1
+    assert len([point for point in sink.points if point.key == "lr/SGD/0"]) == 20
+    assert sink.status == "FINISHED"
+    assert {name.partition("/")[0] for name in sink.files} == {"schedule", "checkpoints"}
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_leave_the_run_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr(module, "_PATIENCE", ())
+    monkeypatch.setattr("lightning_lrsched.callbacks.mlflow_tracker.upload_curve", broken)
+    sink = Keeps()
+    with pytest.warns(UserWarning, match="Tracking fails, training goes on: no fonts"):
+        fit(tmp_path, monkeypatch, sink)
+    assert sink.status == "FINISHED"
+
+
+def test_another_tracker_is_a_class_of_a_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = JsonLines(tmp_path / "run.jsonl")
+    stranger, _ = fit(tmp_path, monkeypatch, sink)
+    rows = [json.loads(line) for line in sink.path.read_text().splitlines()]
+    lrs = [(row["step"], row["value"]) for row in rows if row.get("key") == "lr/SGD/0"]
+    assert lrs == list(enumerate(stranger.group()))
+    assert rows[0]["params"]["schedule/main"] == "SGDR(T_0=5)"
+    assert {row["file"] for row in rows if "file" in row} >= {"schedule/plan.json", "schedule/lr.png"}
+    assert rows[-1] == {"status": "FINISHED"}
+
+
+def test_a_server_that_is_down_is_told_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracker = MLflowTracker("http://someone:secret@127.0.0.1:9", "study")
+    module = Tiny()
+    with pytest.warns(UserWarning, match="Tracking is off for this fit") as told:
+        make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker).fit(module)
+    assert module.batches == 20
+    assert len(ours(told)) == 1
+    assert "secret" not in "".join(ours(told))
+
+
+def test_a_reason_with_a_password_is_told_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "cannot reach postgresql://someone:p@ss/w:rd@db.example:5432/mlflow"
+    with pytest.warns(UserWarning, match=r"cannot reach postgresql://") as told:
+        fit(tmp_path, monkeypatch, Fails(reason=reason))
+    (text,) = ours(told)
+    assert not any(part in text for part in ("someone", "p@ss", "w:rd"))
+    assert "db.example:5432/mlflow" in text
+
+
+def test_without_mlflow_the_fit_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    module = Tiny()
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'lightning-lrsched\[mlflow\]'"):
+        make_trainer(tmp_path, MLflowTracker()).fit(module)
+    assert module.batches == 0

@@ -1,0 +1,118 @@
+"""One fit with a run of its own in sqlite: what a user finds in MLflow afterwards."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
+from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer, two_groups
+from tests.tracking.conftest import copied
+from tests.tracking.reading import artifacts, fetched, history, keys, only_run, repeated
+
+STEPS = 24
+
+
+class Tracked(NamedTuple):
+    uri: str
+    run: Run
+    schedule: LearningRateScheduler
+    checkpoint: CycleCheckpoint
+    stranger: Stranger
+    module: Tiny
+    tracker: MLflowTracker
+
+
+@pytest.fixture(scope="module")
+def tracked(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
+    """Three epochs of eight steps over two groups, with accumulation, a warmup and cycles of six steps."""
+    folder = tmp_path_factory.mktemp("tracked")
+    uri, before = copied(migrated, folder), Path.cwd()
+    os.chdir(folder)
+    schedule, checkpoint = LearningRateScheduler(SGDR(6, eta_min=1e-3), warmup=3), CycleCheckpoint("val_loss")
+    tracker = MLflowTracker(uri, "study", run_name="first")
+    stranger, module = Stranger(), Tiny(two_groups)
+    settings: dict[str, Any] = {"max_epochs": 3, "accumulate_grad_batches": 4, "val_check_interval": 8}
+    # The tracker stands first: the order of the callbacks must not matter.
+    make_trainer(folder, tracker, schedule, checkpoint, stranger, **settings).fit(module, loader(31))
+    yield Tracked(uri, only_run(uri), schedule, checkpoint, stranger, module, tracker)
+    os.chdir(before)
+
+
+def test_the_lr_of_every_group_at_every_real_step_is_exact(tracked: Tracked) -> None:
+    for group, base in enumerate((LR, LR / 5)):
+        points = history(tracked.uri, tracked.run, f"lr/SGD/{group}")
+        assert points == list(enumerate(expected(tracked.schedule, STEPS, base)))
+        assert [lr for _, lr in points] == tracked.stranger.group(group)
+    assert keys(tracked.run, "lr/") == ["lr/SGD/0", "lr/SGD/1"]
+
+
+def test_nothing_is_written_twice(tracked: Tracked) -> None:
+    assert repeated(tracked.uri) == []
+
+
+def test_phase_and_cycle_are_written_where_they_change(tracked: Tracked) -> None:
+    assert history(tracked.uri, tracked.run, "schedule/cycle") == [
+        *[(0, 0), (2, 0), (3, 0), (8, 0), (9, 1), (14, 1), (15, 2), (20, 2), (21, 3), (23, 3)]
+    ]
+    assert history(tracked.uri, tracked.run, "schedule/phase") == [
+        *[(0, 0), (2, 0), (3, 1), (8, 1), (9, 2), (14, 2), (15, 3), (20, 3), (21, 4), (23, 4)]
+    ]
+
+
+def test_the_validation_metrics_lie_on_the_same_axis(tracked: Tracked) -> None:
+    points = history(tracked.uri, tracked.run, "val_loss")
+    assert [step for step, _ in points] == [step - 1 for step, _ in tracked.module.scores]
+    assert [value for _, value in points] == pytest.approx([score for _, score in tracked.module.scores])
+    assert history(tracked.uri, tracked.run, "epoch") == [
+        (step - 1, (step - 1) // 8) for step, _ in tracked.module.scores
+    ]
+
+
+def test_the_plan_is_in_the_params(tracked: Tracked) -> None:
+    params = tracked.run.data.params
+    assert params["schedule/main"] == "SGDR(T_0=6, eta_min=0.001)"
+    assert params["schedule/warmup"] == "Warmup(duration=3)"
+    assert params["schedule/main.eta_min"] == "0.001"
+    assert params["schedule/total_steps"] == str(STEPS)
+    assert params["schedule/base_lr"] == "0.1, 0.02"
+
+
+def test_the_plan_is_an_artifact_that_equals_the_timeline(tracked: Tracked) -> None:
+    plan = json.loads(fetched(tracked.uri, tracked.run, "schedule/plan.json").read_text())
+    timeline = tracked.schedule.timeline
+    assert timeline is not None
+    assert plan["base_lrs"] == [LR, LR / 5]
+    assert [(row["start"], row["stop"], row["cycle"], row["name"]) for row in plan["phases"]] == [
+        (span.start, span.stop, span.cycle, span.name) for span in timeline.spans()
+    ]
+
+
+def test_the_curve_is_a_picture(tracked: Tracked) -> None:
+    picture = fetched(tracked.uri, tracked.run, "schedule/lr.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(picture) > 5_000
+
+
+def test_the_checkpoint_of_each_cycle_is_there_once_with_its_metric(tracked: Tracked) -> None:
+    finished = tracked.checkpoint.finished_cycles
+    assert [best.cycle for best in finished] == [0, 1, 2, 3]
+    names = sorted(f"checkpoints/{Path(best.path).name}" for best in finished)
+    assert artifacts(tracked.uri, tracked.run, "checkpoints") == names
+    for best in finished:
+        stored = fetched(tracked.uri, tracked.run, f"checkpoints/{Path(best.path).name}")
+        assert stored.read_bytes() == Path(best.path).read_bytes()
+    assert history(tracked.uri, tracked.run, "cycle/val_loss") == [(best.step - 1, best.score) for best in finished]
+
+
+def test_the_run_is_named_finished_and_in_its_experiment(tracked: Tracked) -> None:
+    assert (tracked.run.info.run_name, tracked.run.info.status) == ("first", "FINISHED")
+    assert tracked.run.info.run_id == tracked.tracker.run_id
+    experiment = MlflowClient(tracked.uri).get_experiment(tracked.run.info.experiment_id)
+    assert experiment.name == "study"
+    assert tracked.run.data.tags["lrsched.version"]
