@@ -82,6 +82,30 @@ def test_the_run_is_measured_with_the_batch_size_that_was_found(
 
 
 @both_orders
+def test_a_warmup_by_share_is_measured_with_the_batch_size_that_was_found(
+    tmp_path: Path, stranger: Stranger, first: bool
+) -> None:
+    class Scheduled(Quadratic):
+        def configure_optimizers(self) -> Any:
+            return step_lr(self)
+
+    finder = BatchSizeFinder(init_val=2, max_trials=2, steps_per_trial=1)
+    callback = LearningRateScheduler(warmup="25%")
+    make_trainer(tmp_path, *ordered(first, finder, callback), stranger, max_epochs=2).fit(Scheduled())
+    assert callback.run == RunLength(32, 16)
+    assert stranger.group()[:9] == pytest.approx([LR * (t + 1) / 9 for t in range(9)])
+
+
+@both_orders
+def test_a_floor_is_checked_against_the_lr_that_was_found(tmp_path: Path, stranger: Stranger, first: bool) -> None:
+    finder, callback = Finder(), LearningRateScheduler(Cosine(eta_min=1e-3))
+    module = Quadratic()
+    module.lr = 1e-4
+    make_trainer(tmp_path, *ordered(first, finder, callback), stranger, max_epochs=1).fit(module)
+    assert stranger.group() == expected(callback, 32, module.lr)
+
+
+@both_orders
 def test_accumulation_that_changes_between_epochs_is_measured(tmp_path: Path, stranger: Stranger, first: bool) -> None:
     other = GradientAccumulationScheduler({0: 1, 1: 4})
     callback = LearningRateScheduler(Cosine(), warmup=2)
