@@ -33,6 +33,7 @@ from lightning_lrsched.warmup import Cooldown, Warmup
 
 if TYPE_CHECKING:
     from lightning_lrsched.callbacks import CycleCheckpoint, LearningRateScheduler, MLflowTracker
+    from lightning_lrsched.torch_schedules import Plateau, TorchScheduler
 
 __all__ = [
     "REX",
@@ -57,6 +58,7 @@ __all__ = [
     "PiecewiseConstant",
     "PiecewiseLinear",
     "Plan",
+    "Plateau",
     "Polynomial",
     "Power",
     "RunLength",
@@ -65,12 +67,17 @@ __all__ = [
     "Step",
     "Tanh",
     "Timeline",
+    "TorchScheduler",
     "Warmup",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Import the callbacks, and lightning with them, when they are first asked for (PEP 562)."""
+    """Import what needs torch or lightning when it is first asked for (PEP 562)."""
+    if name in ("Plateau", "TorchScheduler"):
+        from lightning_lrsched import torch_schedules
+
+        return getattr(torch_schedules, name)
     if name in __all__:
         from lightning_lrsched import callbacks
 

@@ -8,7 +8,9 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lightning_lrsched.scheduler import MARK, Place, RealStepScheduler, warmup_factor, write_lr
+from lightning_lrsched.phases import Level, Phase
+from lightning_lrsched.scheduler import MARK, Place, RealStepScheduler
+from lightning_lrsched.tracks import write_value
 from lightning_lrsched.warmup import Warmup
 
 _FOLLOWED = ("momentum", "betas")  # what CyclicLR and OneCycleLR write besides the lr
@@ -41,11 +43,15 @@ class DrivenScheduler(RealStepScheduler):
     Args:
         optimizer: the optimizer to write to.
         driven: a torch scheduler on that optimizer, nested ones too.
-        warmup: growth before it.
-        warmup_updates: its length in steps.
-        interval: ``"step"`` to advance with every real step, ``"epoch"`` to advance when Lightning says so.
+        warmup: growth before it, if any.
+        warmup_updates: its length in steps; 0 without one.
+        interval: ``"step"`` to advance with every real step, ``"epoch"`` to advance whenever `step` is called. A
+            plateau advances when `step` is called with a metric.
         frequency: advance at every so many real steps.
         description: the plan as primitives.
+        shadow: the shadow that the scheduler was made for; None for one that was made for the optimizer itself.
+        monitor: the metric that a plateau is to be fed with by the callback.
+        strict: whether it is an error when that metric is not logged.
     """
 
     def __init__(
@@ -53,21 +59,30 @@ class DrivenScheduler(RealStepScheduler):
         optimizer: Optimizer,
         driven: LRScheduler,
         *,
-        warmup: Warmup,
+        warmup: Warmup | None,
         warmup_updates: int,
         interval: str,
         frequency: int,
         description: dict[str, Any],
+        shadow: ShadowOptimizer | None = None,
+        monitor: str | None = None,
+        strict: bool = True,
     ) -> None:
         """Move the scheduler onto a shadow, and give the optimizer its base lrs back."""
         super().__init__(optimizer, description)
         self.driven = driven
-        self.warmup = warmup
-        self.warmup_updates = warmup_updates
-        self.by_real_step = interval == "step" and not isinstance(driven, ReduceLROnPlateau)
+        overlap = warmup is not None and warmup.overlap
+        self.warmup_updates = 0 if overlap else warmup_updates
+        self._ramp: Phase | None = None
+        if warmup is not None:
+            self._ramp = warmup.damping(warmup_updates) if overlap else warmup.phases(Level(1.0), warmup_updates)[0]
+        self.advances = "validation" if isinstance(driven, ReduceLROnPlateau) else interval
         self.frequency = frequency
-        self.shadow = ShadowOptimizer(optimizer)
-        for scheduler in _nested(driven):
+        self.monitor = monitor
+        self.strict = strict
+        self.fed_epoch = -1
+        self.shadow = shadow or ShadowOptimizer(optimizer)
+        for scheduler in nested(driven):
             scheduler.optimizer = self.shadow
 
     def arm(self, real_steps: int) -> None:
@@ -76,12 +91,14 @@ class DrivenScheduler(RealStepScheduler):
             state = self.restored.get("driven", {}) if MARK in self.restored else self.restored
             if state.keys() == self.driven.state_dict().keys():
                 self.driven.load_state_dict(state)
+                self.fed_epoch = self.restored.get("fed_epoch", -1)
                 self._take_values(self.restored.get("shadow") or [{"lr": lr} for lr in state.get("_last_lr", [])])
         super().arm(real_steps)
 
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Advance the scheduler if Lightning (or the user) is who advances it, and not before the warmup is over."""
-        if not self.by_real_step and self.real_steps > self.warmup_updates:
+        asked = self.advances == "epoch" or (self.advances == "validation" and (args or kwargs))
+        if asked and self.real_steps > self.warmup_updates:
             self._advance(*args, **kwargs)
 
     def state_dict(self) -> dict[str, Any]:
@@ -90,13 +107,19 @@ class DrivenScheduler(RealStepScheduler):
             {"lr": float(group["lr"])} | {key: group[key] for key in _FOLLOWED if key in group}
             for group in self.shadow.param_groups
         ]
-        return super().state_dict() | {"driven": self.driven.state_dict(), "shadow": values}
+        return super().state_dict() | {
+            "driven": self.driven.state_dict(),
+            "shadow": values,
+            "fed_epoch": self.fed_epoch,
+        }
 
     def write(self) -> None:
         """Copy the shadow's values, times the factor of the warmup. A group that was added later keeps its base lr."""
-        factor = warmup_factor(self.warmup, self.warmup_updates, self.real_steps)
-        for (group, base), shadow in zip_longest(self._paired(), self.shadow.param_groups):
-            write_lr(group, factor * (base if shadow is None else float(shadow["lr"])))
+        factor = self._warmup_factor()
+        if self._stale:
+            self._pair()
+        for group, shadow in zip_longest(self._groups, self.shadow.param_groups):
+            write_value(group, "lr", factor * float(group["initial_lr"] if shadow is None else shadow["lr"]))
             for key in _FOLLOWED:
                 if shadow is not None and key in shadow:
                     group[key] = shadow[key]
@@ -112,13 +135,19 @@ class DrivenScheduler(RealStepScheduler):
         super()._after_step(optimizer, args, kwargs)
         done = self.real_steps - self.warmup_updates
         due = self.real_steps > before and done > 0 and done % self.frequency == 0
-        if self.by_real_step and due and self.armed:
+        if self.advances == "step" and due and self.armed:
             self._advance()
+
+    def _warmup_factor(self) -> float:
+        """Return the factor of the warmup at the next real step; 1 after it."""
+        if self._ramp is None or self.real_steps >= self._ramp.updates:
+            return 1.0
+        return self._ramp.level(self.real_steps).scale
 
     def _take_values(self, values: list[dict[str, Any]]) -> None:
         """Give the shadow's groups the values that they had."""
         for group, saved in zip(self.shadow.param_groups, values, strict=False):
-            write_lr(group, float(saved["lr"]))
+            write_value(group, "lr", float(saved["lr"]))
             group.update({key: saved[key] for key in _FOLLOWED if key in saved})
 
     def _advance(self, *args: Any, **kwargs: Any) -> None:
@@ -134,8 +163,8 @@ def _copied(value: object) -> object:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
-def _nested(scheduler: Any) -> Iterator[Any]:
+def nested(scheduler: Any) -> Iterator[Any]:
     """Yield a scheduler and every scheduler inside it (SequentialLR, ChainedScheduler)."""
     yield scheduler
     for inner in getattr(scheduler, "_schedulers", ()):
-        yield from _nested(inner)
+        yield from nested(inner)

@@ -84,17 +84,17 @@ class Phase:
 
     def cut(self, updates: int) -> "Phase":
         """Return the phase stopped after ``updates``, with the same values up to there."""
-        return replace(self, updates=updates, span=self._span, whole=False)
+        return replace(self, updates=updates, span=self.length, whole=False)
 
     def level(self, k: float) -> Level:
         """Return the level that update ``k`` of the phase uses."""
-        weight = self.shape((k + self.shift) / self._span)
+        weight = self.shape((k + self.shift) / self.length)
         end = self.end or self.start
         return Level(blend(self.start.scale, end.scale, weight), blend(self.start.offset, end.offset, weight))
 
     def levels(self, k: Array, fade: Array) -> tuple[Array, Array]:
         """Return scale and offset of many updates: the same expressions as `level`, element by element."""
-        weight = self.shape((k + self.shift) / self._span)
+        weight = self.shape((k + self.shift) / self.length)
         start, end = self.start, self.end or self.start
         scale = blend(start.scale + fade * start.fading_scale, end.scale + fade * end.fading_scale, weight)
         offset = blend(start.offset + fade * start.fading_offset, end.offset + fade * end.fading_offset, weight)
@@ -102,20 +102,25 @@ class Phase:
 
     def last(self) -> Level:
         """Return the level that holds after the phase: its end level, or the last one used if it was cut short."""
-        exact = self.updates == self._span - self.shift
+        exact = self.updates == self.length - self.shift
         return self.level(self.updates if exact else self.updates - 1)
 
     @property
     def lands(self) -> bool:
         """Whether the last update of the phase is on its end level already, as with ``span = updates - 1``."""
-        return self.updates > self._span - self.shift
+        return self.updates > self.length - self.shift
 
     def reached(self) -> Level:
         """Return the level that a phase joined to this one begins with; the last one used where the phase lands."""
         return self.last() if self.lands else self.level(self.updates)
 
+    def ends(self) -> tuple[Level, Level]:
+        """Return the levels at progress 0 and 1."""
+        return self.start, self.end or self.start
+
     @property
-    def _span(self) -> float:
+    def length(self) -> float:
+        """Updates from progress 0 to 1."""
         return self.updates if self.span is None else self.span
 
 

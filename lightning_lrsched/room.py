@@ -79,12 +79,19 @@ class Room:
         return f"{updates} steps" if self.clock.stride == 1 else f"{updates} epochs"
 
 
-class Schedule(ABC):
-    """A main schedule: a frozen dataclass that builds phases for the room it is given.
+class Main:
+    """Anything that may stand as the main schedule: a `Schedule`, or one that a torch scheduler drives."""
+
+
+class Schedule(Main, ABC):
+    """A planned schedule: a frozen dataclass that builds phases for the room it is given.
 
     It never knows its place: warmup and cooldown belong to the `Plan`. All its durations count from its own start.
     A new schedule is a frozen dataclass with the parameters, their checks in ``__post_init__`` and `phases`.
     """
+
+    cycle_momentum = False
+    """Whether `momentum` says how a momentum goes with the lr."""
 
     @property
     def open_ended(self) -> bool:
@@ -101,6 +108,11 @@ class Schedule(ABC):
             ValueError: if a duration needs the length of the run and it is unknown, or does not fit the room.
         """
 
+    def momentum(self, room: Room) -> Iterable[Phase | Repeat]:
+        """Yield the phases of the momentum that goes with the lr, in absolute values; nothing where none does."""
+        del room
+        return ()
+
 
 def fitted(schedule: Schedule, room: Room) -> Iterator[Phase | Repeat]:
     """Yield a schedule's phases, cut or held so that they fill the room.
@@ -108,8 +120,17 @@ def fitted(schedule: Schedule, room: Room) -> Iterator[Phase | Repeat]:
     Raises:
         ValueError: if a schedule that ends by itself is longer than the room.
     """
+    return fill(schedule.phases(room), schedule, room)
+
+
+def fill(phases: Iterable[Phase | Repeat], schedule: Schedule, room: Room) -> Iterator[Phase | Repeat]:
+    """Yield phases of a schedule, cut or held so that they fill the room.
+
+    Raises:
+        ValueError: if a schedule that ends by itself is longer than the room.
+    """
     used, last = 0, None
-    for last in schedule.phases(room):
+    for last in phases:
         left = None if room.updates is None else room.updates - used
         if left is not None and (last.updates is None or last.updates > left):
             if not schedule.open_ended:

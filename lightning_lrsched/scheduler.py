@@ -1,6 +1,6 @@
 """The one torch scheduler that is installed: it counts real steps and writes the lr that the next one uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -9,9 +9,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.checks import refusal
-from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.timeline import Timeline
-from lightning_lrsched.warmup import Warmup
+from lightning_lrsched.tracks import Track, highest_floor
 
 Observer: TypeAlias = Callable[[int, list[float]], None]
 """Called after each real step with its index (from 0) and the lr that it used in every parameter group."""
@@ -52,7 +51,7 @@ class RealStepScheduler(LRScheduler):
         self._writes = True
         self._hooks: list[RemovableHandle] = []
         self._groups: list[dict[str, Any]] = []
-        self._pairs: list[tuple[dict[str, Any], float]] = []
+        self._known = -1
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
@@ -62,7 +61,9 @@ class RealStepScheduler(LRScheduler):
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
         """Peak lr of every parameter group, in the order of the groups."""
-        return [base for _, base in self._paired()]
+        if self._stale:
+            self._pair()
+        return [float(group["initial_lr"]) for group in self._groups]
 
     @property
     def armed(self) -> bool:
@@ -74,7 +75,7 @@ class RealStepScheduler(LRScheduler):
         self._remove_hooks()
         self._started = True
         self.real_steps = real_steps
-        self._groups = []
+        self._known = -1
         self.write()
         self._hooks = [
             self.optimizer.register_step_pre_hook(self._before_step),
@@ -143,42 +144,43 @@ class RealStepScheduler(LRScheduler):
         if self._writes:
             self.write()
 
-    def _paired(self) -> list[tuple[dict[str, Any], float]]:
-        """Return every group with its base lr, read anew when groups were added or loaded."""
-        if self._stale:
-            groups = self._groups = self.optimizer.param_groups
-            for group in groups:
-                group.setdefault("initial_lr", float(group["lr"]))
-            self._pairs = [(group, float(group["initial_lr"])) for group in groups]
-        return self._pairs
+    def _pair(self) -> None:
+        """Read the base lrs of groups that have none yet: at the start, and when groups were added or loaded."""
+        self._groups = self.optimizer.param_groups
+        self._known = len(self._groups)
+        for group in self._groups:
+            group.setdefault("initial_lr", float(group["lr"]))
 
     @property
     def _stale(self) -> bool:
         """Whether groups were added or loaded since the base lrs were read."""
         groups = self.optimizer.param_groups
-        return groups is not self._groups or len(groups) != len(self._pairs)
+        return groups is not self._groups or len(groups) != self._known
 
 
 class PlannedScheduler(RealStepScheduler):
-    """Writes the lr of a timeline.
+    """Writes timelines: the lr of the groups, and whatever else is scheduled.
 
     Args:
         optimizer: the optimizer to write to.
-        timeline: what to write.
+        tracks: what to write; the first one is the main schedule's lr.
         description: the plan as primitives.
     """
 
-    def __init__(self, optimizer: Optimizer, timeline: Timeline, description: dict[str, Any]) -> None:
-        """Remember the timeline."""
+    def __init__(self, optimizer: Optimizer, tracks: Sequence[Track], description: dict[str, Any]) -> None:
+        """Remember the timelines."""
         super().__init__(optimizer, description)
-        self.timeline = timeline
-        self._span = timeline.phase_at(0)
+        self.tracks = tuple(tracks)
 
-    def replan(self, timeline: Timeline, description: dict[str, Any]) -> None:
-        """Follow another timeline from the next `arm` on."""
-        self.timeline = timeline
+    @property
+    def timeline(self) -> Timeline:
+        """The main schedule's timeline."""
+        return self.tracks[0].timeline
+
+    def replan(self, tracks: Sequence[Track], description: dict[str, Any]) -> None:
+        """Follow other timelines from the next `arm` on."""
+        self.tracks = tuple(tracks)
         self.description = description
-        self._span = timeline.phase_at(0)
 
     def check_floors(self) -> None:
         """Refuse an absolute floor above the base lr of a group: the schedule would rise to it.
@@ -186,12 +188,13 @@ class PlannedScheduler(RealStepScheduler):
         Raises:
             ValueError: naming the floor, the base lr and the group.
         """
-        floors = [level.offset for level in _levels(self.timeline) if level.scale == level.fading_scale == 0.0]
-        for index, group in enumerate(self.optimizer.param_groups):
-            base = float(group.get("initial_lr", group["lr"]))
-            if max(floors, default=0.0) > base:
-                allowed = f"at most the base lr {base:g} of parameter group {group.get('name', index)!r}"
-                raise refusal("eta_min", max(floors), allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
+        for track in self.tracks:
+            floor = highest_floor(track.timeline)
+            for index, group in enumerate(self.optimizer.param_groups):
+                base = float(group.get("initial_lr", group["lr"]))
+                if track.key == "lr" and track.chosen.has(index, group) and floor > base:
+                    allowed = f"at most the base lr {base:g} of parameter group {group.get('name', index)!r}"
+                    raise refusal("eta_min", floor, allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
 
     def arm(self, real_steps: int) -> None:
         """Check the floors against the base lrs, then start to count."""
@@ -199,36 +202,21 @@ class PlannedScheduler(RealStepScheduler):
         super().arm(real_steps)
 
     def write(self) -> None:
-        """Write the lr of the next real step into every group."""
-        step, span, stride = self.real_steps, self._span, self.timeline.stride
-        if step < span.start or (span.stop is not None and step >= span.stop):
-            span = self._span = self.timeline.phase_at(step)
-        level = self.timeline.damped(span.phase.level((step - span.start) // stride), step)
-        for group, base in self._paired():
-            write_lr(group, level.scale * base + level.offset)
+        """Write what the next real step uses into every group."""
+        groups = self.optimizer.param_groups
+        if groups is not self._groups or len(groups) != self._known:
+            self._pair()
+        step = self.real_steps
+        for track in self.tracks:
+            track.write(step)
 
     def place(self, step: int) -> Place:
         """Return the phase and the cycle of a real step."""
         span = self.timeline.phase_at(step)
         return Place(span.name, span.start, span.stop, span.cycle)
 
-
-def write_lr(group: dict[str, Any], lr: float) -> None:
-    """Write an lr into a group; a tensor (capturable and compiled optimizers) keeps its identity."""
-    if isinstance(group["lr"], torch.Tensor):
-        group["lr"].fill_(lr)
-    else:
-        group["lr"] = lr
-
-
-def warmup_factor(warmup: Warmup, updates: int, step: int) -> float:
-    """Return the factor of a warmup of ``updates`` steps at real step ``step``; 1 after it."""
-    return warmup.phases(Level(1.0), updates)[0].level(step).scale if step < updates else 1.0
-
-
-def _levels(timeline: Timeline) -> list[Level]:
-    """Return every level that the timeline travels between."""
-    phases: list[Phase] = []
-    for segment in timeline.segments:
-        phases += segment.block if isinstance(segment, Repeat) else (segment,)
-    return [level for phase in phases for level in (phase.start, phase.end) if level is not None]
+    def _pair(self) -> None:
+        """Read base values, and give every track its groups."""
+        super()._pair()
+        for track in self.tracks:
+            track.pair(self._groups)

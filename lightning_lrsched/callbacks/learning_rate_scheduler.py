@@ -9,18 +9,27 @@ from lightning.pytorch.utilities.types import LRSchedulerConfig
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch.optim import Optimizer
 
+from lightning_lrsched.callbacks.recipe import Recipe
 from lightning_lrsched.callbacks.stepping import measure
-from lightning_lrsched.callbacks.trainer_access import is_smoke_test, replace_config, run_facts, scheduler_configs
-from lightning_lrsched.checks import check_choice, refusal
+from lightning_lrsched.callbacks.trainer_access import (
+    is_last_batch,
+    is_smoke_test,
+    replace_config,
+    run_facts,
+    scheduler_configs,
+)
+from lightning_lrsched.checks import check_choice
 from lightning_lrsched.describe import differences, plan_table
 from lightning_lrsched.driven import DrivenScheduler
-from lightning_lrsched.plan import UPDATES, Plan, describe_part
-from lightning_lrsched.room import Schedule
+from lightning_lrsched.plan import Plan
+from lightning_lrsched.room import Main, Schedule
 from lightning_lrsched.scheduler import MARK, PlannedScheduler, RealStepScheduler
 from lightning_lrsched.schedules import Constant
 from lightning_lrsched.timeline import Timeline
-from lightning_lrsched.units import Clock, RunLength
-from lightning_lrsched.warmup import Cooldown, Warmup, as_warmup
+from lightning_lrsched.torch_schedules import Driven
+from lightning_lrsched.tracks import Track
+from lightning_lrsched.units import RunLength
+from lightning_lrsched.warmup import Cooldown, Warmup
 
 _HORIZONS = ("rescale", "keep", "error")
 
@@ -32,11 +41,14 @@ class LearningRateScheduler(Callback):
     that a GradScaler skipped, are none. The lr that real step t uses is ``timeline.lr(t, base_lr)``.
 
     Args:
-        main: the main schedule. With None, a scheduler that the module already returns gets the warmup in front.
+        main: the main schedule: a planned one (`Cosine`, `SGDR`, ...), a `Plan`, or one that torch drives
+            (`TorchScheduler`, `Plateau`). With None, a scheduler that the module returns gets the warmup in front.
         warmup: growth before it: a `Warmup`, or its duration (``500`` or ``"500 steps"``, ``"5ep"``, ``"5%"``).
         cooldown: fall at the end of the run: a `Cooldown`, or its duration.
         update: ``"step"`` to change the lr with every real step, ``"epoch"`` for a staircase that changes only
             between epochs.
+        groups: what some parameter groups follow instead, by name or index: a schedule (with the same warmup and
+            cooldown), a `Plan`, or None to leave the group alone.
         total_steps: optimizer steps of the run, where the Trainer cannot know or the plan is meant for a longer one.
         steps_per_epoch: optimizer steps of an epoch, where the Trainer cannot know.
         on_horizon_change: what a resume does when the run has another length than the one it was planned for:
@@ -54,27 +66,20 @@ class LearningRateScheduler(Callback):
 
     def __init__(
         self,
-        main: Schedule | None = None,
+        main: Main | Plan | None = None,
         *,
         warmup: Warmup | int | float | str | None = None,
         cooldown: Cooldown | int | float | str | None = None,
         update: str = "step",
+        groups: dict[str | int, Schedule | Plan | None] | None = None,
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         on_horizon_change: str = "rescale",
     ) -> None:
         """Check everything that does not need the run."""
-        if main is None and warmup is None and cooldown is None:
-            raise refusal(
-                "LearningRateScheduler.main", None, "a schedule, or None with a warmup", "main=Cosine(), warmup='5%'"
-            )
-        check_choice("update", update, UPDATES, "update='step'")
+        self.recipe = Recipe(main, warmup, cooldown, update, groups)
         check_choice("on_horizon_change", on_horizon_change, _HORIZONS, "on_horizon_change='rescale'")
         RunLength(total_steps, steps_per_epoch)
-        self.plan = Plan(Constant() if main is None else main, warmup, cooldown)
-        self.main = main
-        self.warmup = as_warmup(warmup)
-        self.update = update
         self.total_steps = total_steps
         self.steps_per_epoch = steps_per_epoch
         self.on_horizon_change = on_horizon_change
@@ -82,6 +87,11 @@ class LearningRateScheduler(Callback):
         self.schedulers: list[RealStepScheduler] = []
         self._left_off: tuple[int, list[int]] = (0, [])
         self._past_end_told = False
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked for; a constant plan where a torch scheduler drives the lr."""
+        return self.recipe.plan
 
     @property
     def timeline(self) -> Timeline | None:
@@ -118,7 +128,7 @@ class LearningRateScheduler(Callback):
             self.run = run
             for scheduler in self.schedulers:
                 if isinstance(scheduler, PlannedScheduler):
-                    scheduler.replan(self._resolve(trainer), self._description())
+                    scheduler.replan(self._tracks(trainer, run), self.recipe.describe(run))
         for index, scheduler in enumerate(self.schedulers):
             first = self._first_step(trainer, index)
             try:
@@ -148,6 +158,52 @@ class LearningRateScheduler(Callback):
                 "is held. Pass total_steps=... to plan for the whole run."
             )
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Feed a plateau with its metric, before any checkpoint of this validation is saved.
+
+        Raises:
+            MisconfigurationException: if the metric of a `Plateau` is not logged in validation.
+        """
+        if trainer.sanity_checking:
+            return
+        for scheduler in self.schedulers:
+            if isinstance(self.recipe.main, Driven):
+                self._feed(trainer, scheduler, last_chance=True)
+            elif is_last_batch(trainer):
+                self._feed(trainer, scheduler, last_chance=False)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Do what belongs to the end of an epoch and has not been done: feed a plateau of the module, or advance.
+
+        Raises:
+            MisconfigurationException: if the metric of the module's plateau is not logged, and that is not allowed.
+        """
+        for scheduler in self.schedulers:
+            if not isinstance(self.recipe.main, Driven):
+                self._feed(trainer, scheduler, last_chance=True)
+            elif getattr(scheduler, "advances", "step") == "epoch" and not pl_module.automatic_optimization:
+                scheduler.step()
+
+    def _feed(self, trainer: pl.Trainer, scheduler: RealStepScheduler, *, last_chance: bool) -> None:
+        """Give a plateau its metric, the same on every rank: the module's own once an epoch, ours every time."""
+        if not isinstance(scheduler, DrivenScheduler) or scheduler.monitor is None:
+            return
+        if scheduler.fed_epoch == trainer.current_epoch:
+            return
+        metrics = trainer.callback_metrics
+        there = float(metrics[scheduler.monitor]) if scheduler.monitor in metrics else None
+        metric = trainer.strategy.broadcast(there)
+        if metric is not None:
+            if not isinstance(self.recipe.main, Driven):
+                scheduler.fed_epoch = trainer.current_epoch
+            scheduler.step(metric)
+        elif last_chance and scheduler.strict:
+            raise MisconfigurationException(
+                f"Plateau.monitor = {scheduler.monitor!r} is not logged in validation. Logged are: "
+                f"{', '.join(sorted(metrics)) or 'none'}. Log it, for example self.log({scheduler.monitor!r}, loss) "
+                "in validation_step, or monitor one of these"
+            )
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Stop counting."""
         if stage == "fit":
@@ -167,10 +223,10 @@ class LearningRateScheduler(Callback):
         """Install one scheduler for one optimizer, in the place of the module's own if it is to be wrapped."""
         own = [config for config in scheduler_configs(trainer) if config.scheduler.optimizer is optimizer]
         names = " and ".join(type(config.scheduler).__name__ for config in own)
-        if own and self.main is not None:
+        if own and self.recipe.main is not None:
             raise MisconfigurationException(
-                f"the main schedule is given twice: main={self.main} and {names} from configure_optimizers. Return "
-                "only the optimizer from configure_optimizers, or keep its scheduler and give it a warmup alone: "
+                f"the main schedule is given twice: main={self.recipe.main} and {names} from configure_optimizers. "
+                "Return only the optimizer from there, or keep its scheduler and give it a warmup alone: "
                 "LearningRateScheduler(warmup='5%')"
             )
         if len(own) > 1:
@@ -178,66 +234,32 @@ class LearningRateScheduler(Callback):
                 f"configure_optimizers returned several schedulers for one optimizer ({names}); a warmup can be put in "
                 "front of one. Chain them, for example torch.optim.lr_scheduler.SequentialLR(...), and return that"
             )
-        scheduler = self._wrapped(trainer, optimizer, own[0]) if own else self._planned(trainer, optimizer)
-        replace_config(trainer, own[0] if own else None, scheduler)
+        scheduler = self._make(trainer, optimizer, own[0] if own else None)
+        by_epoch = isinstance(scheduler, DrivenScheduler) and scheduler.advances == "epoch"
+        replace_config(trainer, own[0] if own else None, scheduler, "epoch" if by_epoch else "step")
         self.schedulers.append(scheduler)
 
-    def _planned(self, trainer: pl.Trainer, optimizer: Optimizer) -> PlannedScheduler:
-        """Return a scheduler that follows the plan."""
-        scheduler = PlannedScheduler(optimizer, self._resolve(trainer), self._description())
+    def _make(self, trainer: pl.Trainer, optimizer: Optimizer, own: LRSchedulerConfig | None) -> RealStepScheduler:
+        """Return the scheduler of one optimizer; a smoke test with ``fast_dev_run`` is too short to be refused."""
         try:
-            scheduler.check_floors()
-        except ValueError as refused:
-            raise MisconfigurationException(str(refused)) from None
-        return scheduler
-
-    def _wrapped(self, trainer: pl.Trainer, optimizer: Optimizer, config: LRSchedulerConfig) -> DrivenScheduler:
-        """Return the module's own scheduler with the warmup in front."""
-        name = type(config.scheduler).__name__
-        if self.plan.cooldown is not None or self.update == "epoch" or self.warmup is None:
-            raise MisconfigurationException(
-                f"{name} from configure_optimizers can get a warmup in front, but neither a cooldown nor "
-                "update='epoch'. Give a main schedule instead, for example "
-                "LearningRateScheduler(Cosine(), warmup='5%', cooldown='10%')"
-            )
-        try:
-            updates = Clock(self.run).updates(self.warmup.duration, "warmup")
-        except ValueError as refused:
-            raise MisconfigurationException(str(refused)) from None
-        if self.run.total_steps is not None and updates >= self.run.total_steps and not is_smoke_test(trainer):
-            raise MisconfigurationException(
-                f"warmup = {self.warmup.duration!r} does not fit the run: {updates} steps of {self.run.total_steps}. "
-                "Give a shorter one, for example warmup='5%'"
-            )
-        return DrivenScheduler(
-            optimizer,
-            config.scheduler,
-            warmup=self.warmup,
-            warmup_updates=updates,
-            interval=config.interval,
-            frequency=config.frequency,
-            description=self._description(name),
-        )
-
-    def _resolve(self, trainer: pl.Trainer, run: RunLength | None = None) -> Timeline:
-        """Resolve the plan against the run; a smoke test with ``fast_dev_run`` is too short to be refused for it."""
-        try:
-            return self.plan.resolve(run or self.run, self.update)
+            if own is not None or isinstance(self.recipe.main, Driven):
+                return self.recipe.driven(optimizer, self.run, own)
+            return self.recipe.planned(optimizer, self.run, self._tracks(trainer, self.run))
         except ValueError as refused:
             if not is_smoke_test(trainer):
                 raise MisconfigurationException(str(refused)) from None
             rank_zero_info(f"fast_dev_run: the lr stays at its base value, because {refused}")
-            return Plan(Constant()).resolve(RunLength())
+            return PlannedScheduler(optimizer, Recipe(Constant(), None, None, "step", None).tracks(RunLength()), {})
 
-    def _description(self, driven: str | None = None) -> dict[str, Any]:
-        """Return the plan and the run that it was resolved against, as primitives."""
-        plan = self.plan.to_dict() if driven is None else {"main": driven, "warmup": describe_part(self.warmup)}
-        return {
-            "plan": plan,
-            "update": self.update,
-            "total_steps": self.run.total_steps,
-            "steps_per_epoch": self.run.steps_per_epoch,
-        }
+    def _tracks(self, trainer: pl.Trainer, run: RunLength) -> list[Track]:
+        """Resolve the plans against a run."""
+        try:
+            return self.recipe.tracks(run)
+        except ValueError as refused:
+            if not is_smoke_test(trainer):
+                raise MisconfigurationException(str(refused)) from None
+            rank_zero_info(f"fast_dev_run: the lr stays at its base value, because {refused}")
+            return Recipe(Constant(), None, None, "step", None).tracks(RunLength())
 
     def _first_step(self, trainer: pl.Trainer, index: int) -> int:
         """Return the real step that this fit begins with: from the checkpoint, from the fit before, or from 0."""
@@ -273,7 +295,8 @@ class LearningRateScheduler(Callback):
         if changed or not isinstance(scheduler, PlannedScheduler):
             return
         old_run = RunLength(before["total_steps"], before["steps_per_epoch"])
-        if old_run == self.run or (old := self._resolve(trainer, old_run)) == scheduler.timeline:
+        old = self._tracks(trainer, old_run)
+        if old_run == self.run or [track.timeline for track in old] == [track.timeline for track in scheduler.tracks]:
             return
         told = f"The run was planned for {before['total_steps']} steps and now has {self.run.total_steps}"
         if self.on_horizon_change == "error":
@@ -298,4 +321,5 @@ class LearningRateScheduler(Callback):
             rank_zero_info(f"{self.plan} ({head})\n{plan_table(scheduler.timeline, bases[-1])}")
         else:
             main = scheduler.description["plan"]["main"]
-            rank_zero_info(f"{self.warmup} in front of {main} ({head})")
+            front = "" if self.recipe.warmup is None else f"{self.recipe.warmup} in front of "
+            rank_zero_info(f"{front}{main} ({head})")

@@ -15,18 +15,31 @@ def scheduler_configs(trainer: pl.Trainer) -> list[LRSchedulerConfig]:
     return trainer.strategy.lr_scheduler_configs
 
 
-def replace_config(trainer: pl.Trainer, old: LRSchedulerConfig | None, scheduler: Any) -> None:
+def replace_config(trainer: pl.Trainer, old: LRSchedulerConfig | None, scheduler: Any, interval: str = "step") -> None:
     """Put a scheduler in the place of an old one, with the same interval, or at the end when there was none."""
     configs = scheduler_configs(trainer)
     if old is None:
-        configs.append(LRSchedulerConfig(scheduler=scheduler, interval="step"))
+        configs.append(LRSchedulerConfig(scheduler=scheduler, interval=interval))
     else:
-        configs[configs.index(old)] = replace(old, scheduler=scheduler)
+        new = replace(old, scheduler=scheduler)
+        if fed_by_callback(old):
+            new = replace(new, reduce_on_plateau=False, interval="step")
+        configs[configs.index(old)] = new
+
+
+def fed_by_callback(config: LRSchedulerConfig) -> bool:
+    """Return whether a plateau is fed by the callback: Lightning feeds it after the epoch's checkpoint is saved."""
+    return config.reduce_on_plateau and config.interval == "epoch" and config.frequency == 1
 
 
 def logger_step(trainer: pl.Trainer) -> int:
     """Return the step that Lightning's loggers use now: the one of the latest batch that stepped."""
     return trainer.fit_loop.epoch_loop._batches_that_stepped
+
+
+def is_last_batch(trainer: pl.Trainer) -> bool:
+    """Return whether the latest training batch was the last one of its epoch."""
+    return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
 def run_facts(trainer: pl.Trainer) -> RunFacts:

@@ -11,7 +11,14 @@ from typing import TypeAlias
 from lightning_lrsched.checks import check_choice, check_flag, check_list, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.room import Room, Schedule
-from lightning_lrsched.schedules.floors import check_floor, floor_level, inclusive_span, store_level, store_plain
+from lightning_lrsched.schedules.floors import (
+    check_floor,
+    check_momenta,
+    floor_level,
+    inclusive_span,
+    store_level,
+    store_plain,
+)
 from lightning_lrsched.shapes import HalfCosine, Shape, Straight
 from lightning_lrsched.units import DurationLike, plain_duration
 
@@ -193,6 +200,10 @@ class OneCycle(Schedule):
         final_div_factor: start over end, at least 1.
         anneal_strategy: ``"cos"`` or ``"linear"``.
         three_phase: add the annihilation as a phase of its own.
+        cycle_momentum: move the momentum (or ``betas[0]``) against the lr, from ``max_momentum`` down to
+            ``base_momentum`` at the peak and up again. Unlike torch's, the default leaves the momentum alone.
+        base_momentum: momentum at the peak, in [0, 1].
+        max_momentum: momentum at the start and at the end, in [0, 1].
 
     Raises:
         ValueError: if a value is out of its range, or if a phase would have no step, with a valid example.
@@ -210,6 +221,9 @@ class OneCycle(Schedule):
     final_div_factor: float = 1e4
     anneal_strategy: str = "cos"
     three_phase: bool = False
+    cycle_momentum: bool = False
+    base_momentum: float = 0.85
+    max_momentum: float = 0.95
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -221,18 +235,27 @@ class OneCycle(Schedule):
         example = "OneCycle(final_div_factor=1e4)"
         store_number(self, "final_div_factor", example, at_least=1.0)
         check_choice("OneCycle.anneal_strategy", self.anneal_strategy, tuple(_ANNEALERS), "anneal_strategy='cos'")
+        check_momenta(self)
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
         """Yield the rise and the falls. Their turning points may lie between two steps, as in torch."""
-        total = room.length(self.total_steps, "OneCycle.total_steps")
-        share = Fraction(Decimal(repr(float(self.pct_start))))
         start = 1.0 / self.div_factor
         end = start / self.final_div_factor
-        turns = [Fraction(0), share * total - 1, Fraction(total - 1)]
-        levels, names = [start, 1.0, end], ["up", "down"]
+        levels = [start, 1.0, start, end] if self.three_phase else [start, 1.0, end]
+        return self._travel(room, [Level(level) for level in levels])
+
+    def momentum(self, room: Room) -> Iterator[Phase | Repeat]:
+        """Yield the fall and the rise of the momentum."""
+        high, low = Level(0.0, float(self.max_momentum)), Level(0.0, float(self.base_momentum))
+        return self._travel(room, [high, low, high, high] if self.three_phase else [high, low, high])
+
+    def _travel(self, room: Room, levels: Sequence[Level]) -> Iterator[Phase | Repeat]:
+        """Yield the phases between levels, with the turning points of the policy."""
+        total = room.length(self.total_steps, "OneCycle.total_steps")
+        share = Fraction(Decimal(repr(float(self.pct_start))))
+        turns, names = [Fraction(0), share * total - 1, Fraction(total - 1)], ["up", "down", "annihilation"]
         if self.three_phase:
             turns.insert(2, 2 * share * total - 2)
-            levels, names = [start, 1.0, start, end], ["up", "down", "annihilation"]
         if any(floor(before) >= floor(after) for before, after in pairwise(turns)):
             raise ValueError(
                 f"OneCycle.pct_start = {self.pct_start!r} leaves a phase without a step in {room.amount(total)}. "
@@ -243,8 +266,8 @@ class OneCycle(Schedule):
             yield Phase(
                 names[i],
                 floor(after) + 1 - first,
-                Level(levels[i]),
-                Level(levels[i + 1]),
+                levels[i],
+                levels[i + 1],
                 _ANNEALERS[self.anneal_strategy],
                 span=float(after - before),
                 shift=float(first - before),

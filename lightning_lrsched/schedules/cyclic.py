@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from lightning_lrsched.checks import check_choice, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.room import Room, Schedule
-from lightning_lrsched.schedules.floors import store_plain
+from lightning_lrsched.schedules.floors import check_momenta, store_plain
 from lightning_lrsched.shapes import Straight, Tilted
 from lightning_lrsched.units import DurationLike
 
@@ -27,6 +27,10 @@ class Cyclic(Schedule):
         step_size_down: length of the fall; the rise's if None.
         mode: ``"triangular"``, ``"triangular2"`` or ``"exp_range"``.
         gamma: factor for each step in mode ``"exp_range"``, in (0, 1].
+        cycle_momentum: move the momentum (or ``betas[0]``) against the lr, from ``max_momentum`` at the low level to
+            ``base_momentum`` at the peak. Unlike torch's, the default leaves the momentum alone.
+        base_momentum: momentum at the peak, in [0, 1].
+        max_momentum: momentum at the low level, in [0, 1].
 
     Raises:
         ValueError: if a value is out of its range, with a valid example.
@@ -43,6 +47,9 @@ class Cyclic(Schedule):
     step_size_down: DurationLike | None = None
     mode: str = "triangular"
     gamma: float = 1.0
+    cycle_momentum: bool = False
+    base_momentum: float = 0.8
+    max_momentum: float = 0.9
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -52,6 +59,7 @@ class Cyclic(Schedule):
         store_number(self, "gamma", "Cyclic('2ep', mode='exp_range', gamma=0.999)", above=0.0, at_most=1.0)
         if self.gamma != 1.0 and self.mode != "exp_range":
             raise refusal("Cyclic.gamma", self.gamma, "left out unless mode='exp_range'", "mode='exp_range'")
+        check_momenta(self)
 
     @property
     def open_ended(self) -> bool:
@@ -60,15 +68,25 @@ class Cyclic(Schedule):
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
         """Yield one cycle, repeated."""
+        height = 1.0 - self.base_ratio
+        return self._cycle(room, Level(float(self.base_ratio)), Level(float(self.base_ratio), fading_scale=height))
+
+    def momentum(self, room: Room) -> Iterator[Phase | Repeat]:
+        """Yield one cycle of the momentum, repeated."""
+        high, height = float(self.max_momentum), float(self.max_momentum) - float(self.base_momentum)
+        return self._cycle(room, Level(0.0, high), Level(0.0, high, fading_offset=-height))
+
+    def _cycle(self, room: Room, low: Level, peak: Level) -> Iterator[Phase | Repeat]:
+        """Yield the way from a level to another, whose distance fades, and back."""
         up = room.clock.updates(self.step_size_up, "Cyclic.step_size_up")
         down = up if self.step_size_down is None else room.clock.updates(self.step_size_down, "Cyclic.step_size_down")
         if room.updates is not None and up > room.updates:
-            raise refusal(
-                "Cyclic.step_size_up", self.step_size_up, f"at most the run's {room.amount(room.updates)}", "'2ep'"
-            )
-        low, height, gamma = float(self.base_ratio), 1.0 - self.base_ratio, float(self.gamma)
-        peak, after = Level(low, fading_scale=height), Level(low, fading_scale=height * gamma**up)
-        rise = Phase("up", up, Level(low), peak, Tilted(Straight(), gamma**up), restart=True)
-        fall = Phase("down", down, Level(low), after, Tilted(Straight(), gamma**down, falling=True))
+            allowed = f"at most the run's {room.amount(room.updates)}"
+            raise refusal("Cyclic.step_size_up", self.step_size_up, allowed, "'2ep'")
+        gamma = float(self.gamma)
+        left = gamma**up
+        after = Level(peak.scale, peak.offset, left * peak.fading_scale, left * peak.fading_offset)
+        rise = Phase("up", up, low, peak, Tilted(Straight(), left), restart=True)
+        fall = Phase("down", down, low, after, Tilted(Straight(), gamma**down, falling=True))
         fade = {"triangular": 1.0, "triangular2": 0.5, "exp_range": gamma ** (up + down)}[self.mode]
         yield Repeat((rise, fall), None, fade)

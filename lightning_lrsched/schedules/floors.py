@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lightning_lrsched.checks import check_number, refusal, shown, store_number
+from lightning_lrsched.checks import check_flag, check_number, refusal, shown, store_number
 from lightning_lrsched.phases import Level
 from lightning_lrsched.units import plain_duration
 
@@ -33,6 +33,18 @@ def check_floor(schedule: object, *, lists: bool = False) -> None:
     store(schedule, "eta_min", f"{owner}(..., eta_min=1e-6)", at_least=0.0)
     if ratio is not None:
         store(schedule, "eta_min_ratio", f"{owner}(..., eta_min_ratio=0.01)", at_least=0.0, at_most=1.0)
+
+
+def check_momenta(schedule: object) -> None:
+    """Check ``cycle_momentum`` and the two momenta that it moves between, in [0, 1] and in their order."""
+    owner = type(schedule).__name__
+    example = f"{owner}(..., cycle_momentum=True, base_momentum=0.85, max_momentum=0.95)"
+    check_flag(f"{owner}.cycle_momentum", schedule.cycle_momentum, example)  # type: ignore[attr-defined]
+    for name in ("base_momentum", "max_momentum"):
+        store_number(schedule, name, example, at_least=0.0, at_most=1.0)
+    low, high = schedule.base_momentum, schedule.max_momentum  # type: ignore[attr-defined]
+    if low > high:
+        raise refusal(f"{owner}.base_momentum", low, f"at most max_momentum = {high}", example)
 
 
 def store_level(schedule: object, name: str, example: str, **bounds: float) -> None:
