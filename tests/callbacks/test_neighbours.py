@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import (
@@ -112,6 +113,23 @@ def test_accumulation_that_changes_between_epochs_is_measured(tmp_path: Path, st
     make_trainer(tmp_path, *ordered(first, other, callback), stranger, max_epochs=3).fit(Tiny(), loader(6))
     assert callback.run == RunLength(10, None)
     assert stranger.group() == expected(callback, 10)
+
+
+class Extends(Callback):
+    """Makes the run longer when the fit starts."""
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.fit_loop.max_epochs = 4
+
+
+@both_orders
+def test_a_run_that_another_callback_makes_longer_is_measured_again(
+    tmp_path: Path, stranger: Stranger, first: bool
+) -> None:
+    callback = LearningRateScheduler(Cosine(), warmup="10%")
+    make_trainer(tmp_path, *ordered(first, Extends(), callback), stranger).fit(Tiny())
+    assert callback.run == RunLength(40, 10)
+    assert stranger.group() == expected(callback, 40)
 
 
 @both_orders
