@@ -128,13 +128,13 @@ class RealStepScheduler(LRScheduler):
 
     def _before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
         """Write the lr once more if a group was added since: its first step follows the plan already."""
-        if self._stale and self._writes:
+        groups = optimizer.param_groups
+        if (groups is not self._groups or len(groups) != self._known) and self._writes:
             self.write()
 
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
         """Count the step that the optimizer just made, unless a scaler told a fused optimizer to skip it."""
-        found_inf = getattr(optimizer, "found_inf", None)
-        if found_inf is not None and bool(found_inf):
+        if bool(optimizer.__dict__.get("found_inf", False)):
             return
         if self.observers:
             used = [float(group["lr"]) for group in optimizer.param_groups]
@@ -203,10 +203,18 @@ class PlannedScheduler(RealStepScheduler):
 
     def write(self) -> None:
         """Write what the next real step uses into every group."""
-        groups = self.optimizer.param_groups
+        groups, step = self.optimizer.param_groups, self.real_steps
         if groups is not self._groups or len(groups) != self._known:
             self._pair()
-        step = self.real_steps
+        for track in self.tracks:
+            track.write(step)
+
+    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        """Count and write. Most steps have nothing else to do; new groups are seen before the next step."""
+        if self.observers or not self._writes or "found_inf" in optimizer.__dict__:
+            super()._after_step(optimizer, args, kwargs)
+            return
+        self.real_steps = step = self.real_steps + 1
         for track in self.tracks:
             track.write(step)
 

@@ -7,12 +7,13 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_PI, _cos = math.pi, math.cos
 X = TypeVar("X", float, Array)
 
 
@@ -29,7 +30,7 @@ def each(function: Callable[[float], float], x: X) -> X:
 
 def cos(x: X) -> X:
     """Return the cosine of a float, or of every element with the same bits."""
-    return each(math.cos, x)
+    return math.cos(x) if type(x) is float else each(math.cos, x)
 
 
 def power(base: float, exponent: X) -> X:
@@ -52,6 +53,9 @@ def _pow(base: float, exponent: float) -> float:
 
 class Shape(ABC):
     """A pure easing: progress x in [0, 1] to a weight in [0, 1], 0 at the start level and 1 at the end level."""
+
+    endless: ClassVar[bool] = False
+    """Whether it goes on past progress 1, so that progress 1 is no arrival."""
 
     @abstractmethod
     def __call__(self, x: X) -> X:
@@ -91,7 +95,9 @@ class HalfCosine(Shape):
 
     def __call__(self, x: X) -> X:
         """Return the weight of the cosine at ``x``."""
-        return 0.5 - 0.5 * cos(math.pi * self.halves * x)
+        if type(x) is float:  # the way of every training step: no call but the library's
+            return 0.5 - 0.5 * _cos(self.halves * _PI * x)
+        return 0.5 - 0.5 * cos(self.halves * _PI * x)
 
 
 @dataclass(frozen=True)
@@ -223,6 +229,7 @@ class Decay(Shape):
         gamma: g, above 0; above 1 it grows.
     """
 
+    endless: ClassVar[bool] = True
     gamma: float
 
     def __call__(self, x: X) -> X:
@@ -238,6 +245,7 @@ class Hyperbola(Shape):
         exponent: c, above 0.
     """
 
+    endless: ClassVar[bool] = True
     exponent: float
 
     def __call__(self, x: X) -> X:
@@ -273,6 +281,7 @@ class Called(Shape):
         function: takes the step (from 0) and returns a factor.
     """
 
+    endless: ClassVar[bool] = True
     function: Callable[[int], float]
 
     def __call__(self, x: X) -> X:
@@ -288,6 +297,8 @@ class RunningProduct(Shape):
     Args:
         function: takes the step (from 1) and returns the factor from the step before to this one.
     """
+
+    endless: ClassVar[bool] = True
 
     def __init__(self, function: Callable[[int], float]) -> None:
         """Begin with the empty product."""

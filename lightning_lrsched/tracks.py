@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import torch
 
 from lightning_lrsched.phases import Repeat
+from lightning_lrsched.shapes import HOLD, Shape
 from lightning_lrsched.timeline import Timeline
 
 Group: TypeAlias = dict[str, Any]
@@ -28,6 +29,12 @@ class Groups:
         return (index in self.named or group.get("name") in self.named) != self.others
 
 
+_Now: TypeAlias = tuple[int, int, Shape, float, float, tuple[float, float], tuple[float, float]]
+"""A phase taken apart: its steps, its shape with shift and span, and the scales and offsets of its two levels."""
+
+_NOWHERE: _Now = (0, 0, HOLD, 0.0, 1.0, (1.0, 1.0), (0.0, 0.0))
+
+
 class Track:
     """Writes one value of some groups at every real step.
 
@@ -40,10 +47,7 @@ class Track:
         chosen: which groups.
     """
 
-    __slots__ = (
-        "_begin", "_end", "_floats", "_offsets", "_pairs", "_scales", "_shape", "_shift", "_span", "_stop", "chosen",
-        "key", "timeline",
-    )  # fmt: skip
+    __slots__ = ("_floats", "_now", "_pairs", "chosen", "key", "timeline")
 
     def __init__(self, timeline: Timeline, key: str, chosen: Groups) -> None:
         """Remember what to write, and where."""
@@ -52,7 +56,7 @@ class Track:
         self.chosen = chosen
         self._pairs: list[tuple[Group, float]] = []
         self._floats = False
-        self._begin, self._stop = 0, 0
+        self._now: _Now = _NOWHERE
 
     @property
     def pairs(self) -> list[tuple[Group, float]]:
@@ -75,15 +79,16 @@ class Track:
 
     def write(self, step: int) -> None:
         """Write the value that real step ``step`` uses into every group."""
-        if not self._begin <= step < self._stop:
+        begin, stop, shape, shift, span, (scale0, scale1), (offset0, offset1) = self._now
+        if not begin <= step < stop:
+            self._now = self._seek(step)
             level = self.timeline.level_at(step)
-            self._seek(step)
             self._put(level.scale, level.offset)
             return
-        weight = self._shape((step - self._begin + self._shift) / self._span)
+        weight = shape((step - begin + shift) / span)
         rest = 1.0 - weight
-        scale = self._scales[0] * rest + self._scales[1] * weight
-        offset = self._offsets[0] * rest + self._offsets[1] * weight
+        scale = scale0 * rest + scale1 * weight
+        offset = offset0 * rest + offset1 * weight
         if self._floats:
             key = self.key
             for group, base in self._pairs:
@@ -91,17 +96,16 @@ class Track:
         else:
             self._put(scale, offset)
 
-    def _seek(self, step: int) -> None:
+    def _seek(self, step: int) -> "_Now":
         """Take the phase of a step apart, if the steps after it can be computed from it alone."""
         timeline = self.timeline
         here = timeline.phase_at(step)
         damped = timeline.damping is not None and step < timeline.damping.updates * timeline.stride
-        self._begin, self._stop = here.start, 0
-        if timeline.stride == 1 and not damped and here.stop is not None:
-            start, end = here.phase.ends()
-            self._scales, self._offsets = (start.scale, end.scale), (start.offset, end.offset)
-            self._shape, self._shift, self._span = here.phase.shape, here.phase.shift, here.phase.length
-            self._stop = here.stop
+        if timeline.stride != 1 or damped or here.stop is None:
+            return _NOWHERE
+        start, end = here.phase.ends()
+        scales, offsets = (start.scale, end.scale), (start.offset, end.offset)
+        return here.start, here.stop, here.phase.shape, here.phase.shift, here.phase.length, scales, offsets
 
     def _put(self, scale: float, offset: float) -> None:
         """Write a value into every group; a tensor keeps its identity."""
