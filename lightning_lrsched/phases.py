@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from lightning_lrsched.shapes import HOLD, Array, Shape, X, power
 
+_ROUNDING = 1e-6  # updates; turning points between two steps are floats
+
 
 class Level(NamedTuple):
     """A value of the learning rate: ``lr = scale * base_lr + offset``.
@@ -108,7 +110,8 @@ class Phase:
     @property
     def lands(self) -> bool:
         """Whether the last update of the phase is on its end level already, as with ``span = updates - 1``."""
-        return self.updates > self.length - self.shift
+        left = self.length - self.shift - (self.updates - 1)
+        return not self.shape.endless and abs(left) < _ROUNDING
 
     def reached(self) -> Level:
         """Return the level that a phase joined to this one begins with; the last one used where the phase lands."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_lrsched.phases import Level, Phase, Repeat, blend
-from lightning_lrsched.shapes import HalfCosine, Straight
+from lightning_lrsched.shapes import Called, Decay, HalfCosine, Hyperbola, RunningProduct, Shape, Straight
 
 FALL = Phase("fall", 10, Level(1.0), Level(0.0, 1e-3), Straight())
 
@@ -56,9 +56,17 @@ def test_levels_of_a_phase(phase: Phase, first: Level, final: Level, held: Level
     assert phase.reached() == pytest.approx(joined)
 
 
-@pytest.mark.parametrize(("span", "lands"), [(None, False), (10, False), (9, True), (11, False)])
+@pytest.mark.parametrize(("span", "lands"), [(None, False), (10, False), (9, True), (11, False), (5, False)])
 def test_phase_lands_where_its_last_update_is_the_end(span: float | None, lands: bool) -> None:
     assert Phase("x", 10, Level(1.0), Level(0.0), HalfCosine(), span=span).lands is lands
+
+
+@pytest.mark.parametrize("shape", [Decay(0.5), Hyperbola(1.0), Called(float), RunningProduct(float)])
+@pytest.mark.parametrize("span", [1, 4, 9, 10])
+def test_phase_that_goes_on_past_its_end_lands_nowhere(shape: Shape, span: float) -> None:
+    phase = Phase("x", 10, Level(0.0), Level(1.0), shape, span=span)
+    assert not phase.lands
+    assert phase.reached() == phase.level(10)
 
 
 @given(updates=st.integers(1, 50), cut=st.integers(1, 50))
@@ -74,8 +82,8 @@ def test_faded_phase_is_the_phase_of_that_repetition(gamma: float, index: int) -
     repeat = Repeat((Phase("x", 4, Level(0.0, fading_scale=1.0), Level(0.0, 1e-3), HalfCosine()),), None, gamma)
     (phase,) = repeat.phases(index)
     assert phase.level(0) == Level(gamma**index)
-    drawn = repeat.block[0].lrs(np.arange(4.0), np.full(4, gamma**index), 0.1)
-    assert drawn.tolist() == [phase.level(k).scale * 0.1 + phase.level(k).offset for k in range(4)]
+    scales, offsets = repeat.block[0].levels(np.arange(4.0), np.full(4, gamma**index))
+    assert list(zip(scales.tolist(), offsets.tolist(), strict=True)) == [phase.level(k)[:2] for k in range(4)]
 
 
 def test_repeat_counts_its_updates() -> None:
