@@ -2,14 +2,17 @@
 
 import ast
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
-from lightning_lrsched import schedules
+import lightning_lrsched.schedules as planned
 from lightning_lrsched.checks import refusal
 from lightning_lrsched.room import Schedule
 from lightning_lrsched.warmup import Cooldown, Warmup
 
 _EXAMPLE = "\"SGDR(T_0='10ep', T_mult=2)\""
+_CONFIG = "{class_path: SGDR, init_args: {T_0: 10ep, T_mult: 2}}"
+_UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)  # what ast raises for odd text
 
 
 def parse_schedule(text: str) -> Schedule:
@@ -42,23 +45,39 @@ def parse_part(text: str) -> object:
 def from_config(value: object) -> object:
     """Return what a YAML file describes by ``class_path`` and ``init_args``; plain values as they are.
 
+    Also read, so that a stored plan can be read back: ``class`` with the arguments beside it, as `Plan.to_dict` writes
+    it. The arguments alone mean a `Warmup`.
+
     Raises:
-        ValueError: if the class is not one of this package's schedules.
+        ValueError: if the class is not one of this package's schedules, or does not take the arguments.
+
+    >>> from_config({"class_path": "Cosine", "init_args": {"eta_min": 1e-5}})
+    Cosine(eta_min=1e-05)
     """
     if isinstance(value, str) and value.isidentifier() and _known(value) is not None:
         return _build(value, (), {})
+    if isinstance(value, list | tuple):
+        return [from_config(each) for each in value]
     if not isinstance(value, Mapping):
         return value
-    name = str(value.get("class_path", "Warmup")).rpartition(".")[2]
-    arguments = value.get("init_args", {}) if "class_path" in value else value
-    return _build(name, (), dict(arguments or {}))
+    path, arguments = value.get("class", "Warmup"), {key: each for key, each in value.items() if key != "class"}
+    if "class_path" in value:
+        path, arguments = value["class_path"], value.get("init_args") or {}
+        if not isinstance(arguments, Mapping) or set(value) - {"class_path", "init_args"}:
+            allowed = "class_path and init_args, with the arguments by name in init_args"
+            raise refusal("schedule", dict(value), allowed, _CONFIG)
+    if not isinstance(path, str) or ("." in path and path.partition(".")[0] != __name__.partition(".")[0]):
+        raise refusal("class_path", path, f"one of {_names()}", _CONFIG)
+    return _build(path.rpartition(".")[2], (), {key: from_config(each) for key, each in arguments.items()})
 
 
 def _parse(text: str) -> object:
     """Return the value of a call with literal arguments."""
+    if not isinstance(text, str):
+        raise refusal("schedule", text, f"the text of a call of one of {_names()}", _EXAMPLE)
     try:
         node: ast.expr = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
+    except _UNREADABLE as error:
         raise refusal("schedule", text, f"a call of one of {_names()}", _EXAMPLE) from error
     return _value(node, text)
 
@@ -74,7 +93,7 @@ def _value(node: ast.expr, text: str) -> object:
         return _build(node.func.id, positional, {str(word.arg): _value(word.value, text) for word in node.keywords})
     try:
         return ast.literal_eval(node)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise refusal("schedule", text, "a call with literal arguments", _EXAMPLE) from error
 
 
@@ -84,19 +103,19 @@ def _build(name: str, positional: Any, named: dict[str, Any]) -> object:
     if known is None:
         raise refusal("schedule", name, f"one of {_names()}", _EXAMPLE)
     try:
-        return known(*positional, **named)
+        signature(known).bind(*positional, **named)
     except TypeError as error:
-        raise ValueError(
-            f"{name}: {str(error).partition('__init__() ')[2] or error}. For example: {_EXAMPLE}"
-        ) from None
+        takes = ", ".join(signature(known).parameters)
+        raise ValueError(f"{name}: {error}. It takes {takes}. For example: {_EXAMPLE}") from None
+    return known(*positional, **named)
 
 
 def _known(name: str) -> type | None:
     """Return the class of a name that may be written."""
-    if name in schedules.__all__:
-        return getattr(schedules, name)  # type: ignore[no-any-return]
+    if name in planned.__all__:
+        return getattr(planned, name)  # type: ignore[no-any-return]
     return {"Warmup": Warmup, "Cooldown": Cooldown}.get(name)
 
 
 def _names() -> str:
-    return ", ".join(schedules.__all__)
+    return ", ".join(planned.__all__)

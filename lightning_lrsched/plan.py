@@ -175,4 +175,18 @@ def _held(main: tuple[Phase | Repeat, ...], before: int, after: int) -> tuple[Ph
 
 def describe_part(part: object) -> dict[str, Any] | None:
     """Return a schedule, warmup or cooldown as primitives: its class name and the parameters not at their defaults."""
-    return None if part is None else {"class": type(part).__name__, **given(part)}
+    if part is None:
+        return None
+    return {"class": type(part).__name__, **{name: _primitive(value) for name, value in given(part).items()}}
+
+
+def _primitive(value: object) -> object:
+    """Return a parameter as what any file can hold: schedules inside as dicts, functions by their name."""
+    if isinstance(value, tuple | list):
+        return [_primitive(each) for each in value]
+    if isinstance(value, Schedule):
+        return describe_part(value)
+    if callable(value):
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}.{named.__qualname__}"
+    return value
