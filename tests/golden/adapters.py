@@ -2,13 +2,13 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any, TypeAlias, TypeVar
 
-from lightning_lrsched import SGDR, Constant, Cooldown, Cosine, Linear, MultiStep, Plan, RunLength, Schedule, Warmup
+from lightning_lrsched import SGDR, Duration, Lambda, Plan, RunLength, Warmup
+from lightning_lrsched.units import DurationLike
 
 
 class NotBuilt(Exception):
@@ -37,6 +37,7 @@ class Case:
         total: steps of the run, or None for one without end.
         fineness: steps for one unit of the vector's t; more than 1 where t or a boundary lies between two steps.
         until: last t that this case speaks of.
+        written: why no schedule of this package has the curve, where the plan holds a `Lambda` with the peer's formula.
     """
 
     plan: Plan
@@ -44,6 +45,7 @@ class Case:
     total: int | None = None
     fineness: int = 1
     until: float = math.inf
+    written: str = ""
 
     @property
     def run(self) -> RunLength:
@@ -138,10 +140,31 @@ def made(name: str, ask: Ask, params: dict[str, Any]) -> Cases:
     raise Unknown(f"{name}({', '.join(sorted(params))})" if known else name)
 
 
+def main_of(name: str, ask: Ask, params: dict[str, Any]) -> Case:
+    """Return the case of a peer's schedule that is a main schedule alone, to be put into a larger plan."""
+    found = made(name, ask, params)
+    cases = found if isinstance(found, list) else [found]
+    for case in cases:
+        if case.plan.warmup is None and case.plan.cooldown is None:
+            return case
+    raise Differs(f"{name} is a whole plan here, not a schedule that can be put into another one")
+
+
+def by_function(reason: str, factor: Callable[[float], float], base_lr: float, fineness: int = 1) -> Case:
+    """Return the peer's own formula, t to a factor of the base lr, as a `Lambda`."""
+    plan = Plan(Lambda(lambda step: factor(step / fineness)))
+    return Case(plan, base_lr, None, fineness, written=reason)
+
+
 def exact(value: float) -> Fraction:
     """Return the fraction with a small denominator that a decimal or a rounded quotient stands for."""
     near = Fraction(value).limit_denominator(100_000)
     return near if math.isclose(near, value, rel_tol=1e-12, abs_tol=1e-15) else Fraction(str(value))
+
+
+def steps_of(duration: DurationLike) -> int:
+    """Return the steps of a duration that is given in steps."""
+    return Duration(duration).resolve(RunLength())
 
 
 def same(one: float, other: float) -> bool:
@@ -156,20 +179,6 @@ def ramp(steps: int, start_factor: float, shape: str = "linear") -> Warmup | Non
     if start_factor >= 1.0:
         raise Differs("a warmup from above the lr it leads to is no warmup here")
     return Warmup(steps, shape=shape, start_factor=start_factor)
-
-
-def plateaus(warm: int, warmup: Warmup | None, drops: Iterable[int], gamma: float) -> Plan:
-    """Return constant plateaus that drop at steps counted from 0, behind a warmup of ``warm`` steps."""
-    drops = list(drops)
-    if any(drop <= warm for drop in drops) and (warm or 0 in drops):
-        raise Differs("a milestone inside the warmup is no milestone here: milestones count from the warmup's end")
-    return Plan(MultiStep([drop - warm for drop in drops], gamma) if drops else Constant(), warmup)
-
-
-def geometric(values: Sequence[float]) -> float | None:
-    """Return the common factor of consecutive values, or None if there is none."""
-    factors = [after / before for before, after in pairwise(values)]
-    return factors[0] if factors and all(same(factor, factors[0]) for factor in factors) else None
 
 
 def growing(ask: Ask, first: float, growth: float, most: int | None = None) -> tuple[int, list[int]]:
@@ -192,68 +201,3 @@ def restarts(
     eta_min: float | list[float] = floors if len(set(floors)) > 1 else floors[0]
     max_ratios = None if all(peak == 1.0 for peak in peaks) else peaks
     return Case(Plan(SGDR(periods=lengths, max_ratios=max_ratios, eta_min=eta_min)), base_lr, **case)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of a curve between two absolute levels: ``"constant"``, ``"linear"`` or ``"cosine"``."""
-
-    length: int
-    start: float
-    end: float
-    shape: str = "linear"
-
-    @property
-    def flat(self) -> bool:
-        """Whether it stays where it starts."""
-        return self.shape == "constant" or self.start == self.end
-
-
-def joined(pieces: list[Piece], fineness: int = 1) -> Case:
-    """Return pieces in a row as warmup, main schedule and cooldown, as far as that is what they are."""
-    pieces = _merged(pieces)
-    total = sum(piece.length for piece in pieces)
-    warmup, cooldown, main = None, None, list(pieces)
-    if len(main) > 1 and not all(piece.flat for piece in main) and main[0].start < main[1].start:
-        first = main.pop(0)
-        if not first.flat and not same(first.end, main[0].start):
-            raise Differs("the warmup leads to another lr than the main schedule begins with")
-        warmup = ramp(first.length, first.start / main[0].start, "constant" if first.flat else first.shape)
-    if len(main) > 1 and main[-1].end < main[-1].start and same(main[-2].end, main[-1].start):
-        last = main.pop()
-        cooldown = Cooldown(last.length, shape=last.shape, eta_min=last.end)
-    base_lr = main[0].start or main[0].end
-    return Case(Plan(_main_of(main, base_lr), warmup, cooldown), base_lr, total, fineness)
-
-
-def _merged(pieces: list[Piece]) -> list[Piece]:
-    """Return the pieces without empty ones, and with constant neighbours of one level made one."""
-    out: list[Piece] = []
-    for piece in pieces:
-        if piece.length < 1:
-            continue
-        if out and out[-1].flat and piece.flat and same(out[-1].end, piece.start):
-            out.append(Piece(out.pop().length + piece.length, piece.start, piece.end, "constant"))
-        else:
-            out.append(piece)
-    if len(out) > 1 and out[-1].flat and not out[-2].flat and same(out[-2].end, out[-1].start):
-        out.pop()
-    return out
-
-
-def _main_of(pieces: list[Piece], base_lr: float) -> Schedule:
-    """Return the main schedule that pieces make, from the base lr that belongs to its first level."""
-    if all(piece.flat for piece in pieces):
-        gamma = geometric([piece.start for piece in pieces])
-        if len(pieces) == 1:
-            return Constant()
-        if gamma is None:
-            raise NotBuilt("PiecewiseConstant")
-        ends = [sum(piece.length for piece in pieces[: i + 1]) for i in range(len(pieces) - 1)]
-        return MultiStep(ends, gamma)
-    if len(pieces) > 1:
-        raise NotBuilt("a chain of more than warmup, main schedule and cooldown")
-    only = pieces[0]
-    if only.shape == "cosine":
-        return Cosine(only.length, only.end)
-    return Linear(only.length, start_factor=only.start / base_lr, end_factor=only.end / base_lr)

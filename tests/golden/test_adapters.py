@@ -7,6 +7,9 @@ import pytest
 import tests.golden.peers  # noqa: F401
 from tests.golden.adapters import Case, Differs, NotBuilt, Refused, Unknown, cases_of
 from tests.golden.test_golden import check
+from tests.golden.written import Written
+
+BELOW_ZERO = {"warmup_steps": 1, "total_steps": 2, "cosine": False, "linear": True}
 
 
 def _vector(schedule: str, params: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -18,10 +21,10 @@ def _vector(schedule: str, params: dict[str, Any], **more: Any) -> dict[str, Any
     [
         pytest.param(_vector("FrobLR", {}), Unknown, "FrobLR", id="unknown-schedule"),
         pytest.param(_vector("StepLR", {"step_size": 3, "frob": 1}), Unknown, "frob", id="unknown-parameter"),
-        pytest.param(_vector("PolynomialLR", {}), NotBuilt, "Polynomial", id="not-built"),
+        pytest.param(_vector("ChainedScheduler", {}), NotBuilt, "product", id="not-built"),
         pytest.param(_vector("StepLR", {"step_size": 3}, param="momentum"), NotBuilt, "momentum", id="momentum"),
-        pytest.param(_vector("CosineLRScheduler", {"t_initial": 5, "warmup_t": 2}), Differs, "own start", id="differs"),
-        pytest.param(_vector("MultiStepLR", {"milestones": [3, 3]}), Refused, "milestones", id="refused"),
+        pytest.param(_vector("linear_warmup_decay", BELOW_ZERO), Differs, "below zero", id="differs"),
+        pytest.param(_vector("StepLR", {"step_size": 3, "gamma": -1.0}), Refused, "gamma", id="refused"),
     ],
 )
 def test_vector_that_is_not_compared(vector: dict[str, Any], outcome: type[Exception], words: str) -> None:
@@ -40,3 +43,32 @@ def test_t_between_two_steps_fails() -> None:
     (case,) = cases_of(_vector("StepLR", {"step_size": 3}))
     with pytest.raises(AssertionError, match="no whole step"):
         Case(case.plan, case.base_lr).step(0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "step", "value"),
+    [
+        pytest.param("0.95**t", 2, 0.9025, id="power"),
+        pytest.param("t/(t+1)", 3, 0.75, id="quotient"),
+        pytest.param("lambda epoch: 0.5 ** (epoch // 2)", 5, 0.25, id="lambda"),
+        pytest.param("1.0 if t < 3 else 0.1", 3, 0.1, id="condition"),
+        pytest.param("0.5*(1+math.cos(math.pi*t/4))", 2, 0.5, id="cosine"),
+        pytest.param("max(0.1, 1-t/10)", 99, 0.1, id="floor"),
+        pytest.param("0.95", 7, 0.95, id="number"),
+    ],
+)
+def test_written_function(text: str, step: int, value: float) -> None:
+    assert Written(text)(step) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["__import__('os').getcwd()", "open('x')", "t.real", "[t]", "lr"])
+def test_written_function_is_arithmetic_only(text: str) -> None:
+    with pytest.raises(ValueError, match="is no arithmetic of the step"):
+        Written(text)(1)
+
+
+def test_formula_is_told_apart() -> None:
+    (case,) = cases_of(_vector("CosineLRScheduler", {"t_initial": 5, "warmup_t": 2}))
+    assert "own start" in case.written
+    (case,) = cases_of(_vector("StepLR", {"step_size": 3}))
+    assert not case.written

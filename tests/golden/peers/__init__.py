@@ -3,8 +3,9 @@
 from tests.golden.peers import (  # noqa: F401
     composer_peer,
     fvcore_fastai,
-    keras_optax,
+    keras_peer,
     mmengine_peer,
+    optax_peer,
     others,
     timm_peer,
     torch_peer,

@@ -3,11 +3,21 @@
 import re
 from dataclasses import dataclass
 
-from lightning_lrsched import SGDR, Constant, Cosine, Linear, MultiStep, Plan, Schedule, Step
-from tests.golden.adapters import Ask, Case, Differs, adapter, not_built, plateaus, ramp, restarts
-
-not_built("Exponential", "ExponentialScheduler")
-not_built("Polynomial", "PolynomialScheduler", "PolynomialWithWarmupScheduler")
+from lightning_lrsched import (
+    SGDR,
+    Constant,
+    Cosine,
+    Exponential,
+    Linear,
+    MultiStep,
+    Plan,
+    Polynomial,
+    Schedule,
+    Sequence,
+    Step,
+)
+from tests.golden.adapters import Ask, Case, Differs, adapter, ramp, restarts
+from tests.golden.pieces import plateaus
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,58 @@ def linear(
     return Case(Plan(Linear(length, start_factor=alpha_i, end_factor=alpha_f)), ask.base_lr)
 
 
+@adapter("ExponentialScheduler")
+def exponential(
+    ask: Ask,
+    *,
+    gamma: float,
+    max_duration: str,
+    batches_per_epoch: int,
+    ssr: float = 1.0,
+    decay_period: str = "1ep",
+    times_as_written: object = None,
+) -> Case:
+    period = _Clock(max_duration, batches_per_epoch, ssr).batches(decay_period)
+    return Case(Plan(Exponential(gamma, period)), ask.base_lr)
+
+
+@adapter("PolynomialScheduler")
+def polynomial(
+    ask: Ask,
+    *,
+    power: float,
+    max_duration: str,
+    batches_per_epoch: int,
+    ssr: float = 1.0,
+    t_max: str = "1dur",
+    alpha_f: float = 0.0,
+    times_as_written: object = None,
+) -> Case:
+    length = _Clock(max_duration, batches_per_epoch, ssr).batches(t_max)
+    return Case(Plan(Polynomial(length, power, eta_min_ratio=alpha_f)), ask.base_lr)
+
+
+@adapter("PolynomialWithWarmupScheduler")
+def polynomial_with_warmup(
+    ask: Ask,
+    *,
+    t_warmup: str,
+    max_duration: str,
+    batches_per_epoch: int,
+    power: float = 2.0,
+    ssr: float = 1.0,
+    t_max: str = "1dur",
+    alpha_f: float = 0.0,
+    scale_warmup: bool = False,
+    times_as_written: object = None,
+) -> Case:
+    clock = _Clock(max_duration, batches_per_epoch, ssr)
+    warm = _warm(clock, t_warmup, scale_warmup)
+    length = clock.batches(t_max) - warm
+    main: Schedule = Polynomial(length, power, eta_min_ratio=alpha_f) if length > 0 else Constant()
+    return Case(Plan(main, ramp(warm, 0.0)), ask.base_lr)
+
+
 @adapter("CosineAnnealingScheduler")
 def cosine(
     ask: Ask,
@@ -158,10 +220,11 @@ def constant_with_warmup(
     times_as_written: object = None,
 ) -> Case:
     clock = _Clock(max_duration, batches_per_epoch, ssr)
-    warm = _warm(clock, t_warmup, scale_warmup)
-    if alpha != 1.0 and clock.batches(t_max) < ask.horizon:
-        raise Differs("a constant after a warmup that becomes another one")
-    return Case(Plan(Constant(alpha), ramp(warm, 0.0)), ask.base_lr)
+    warm, end = _warm(clock, t_warmup, scale_warmup), clock.batches(t_max)
+    if warm >= end:
+        rise = Linear(warm, start_factor=0.0, end_factor=alpha)
+        return Case(Plan(Sequence([rise, Constant()], [warm])), ask.base_lr)
+    return Case(Plan(_constant(ask, alpha, end - warm), ramp(warm, 0.0)), ask.base_lr)
 
 
 @adapter("MultiStepWithWarmupScheduler")

@@ -2,22 +2,23 @@
 
 from typing import Any
 
-from lightning_lrsched import SGDR, Constant, Cooldown, Cosine, Linear, OneCycle, Plan, Step
-from tests.golden.adapters import (
-    Ask,
-    Case,
-    Differs,
-    NotBuilt,
-    Piece,
-    adapter,
-    exact,
-    geometric,
-    joined,
-    not_built,
+from lightning_lrsched import (
+    SGDR,
+    WSD,
+    Constant,
+    Cosine,
+    Exponential,
+    FlatCosine,
+    Linear,
+    OneCycle,
+    PiecewiseConstant,
+    Plan,
+    Polynomial,
+    Step,
 )
+from tests.golden.adapters import Ask, Case, Cases, Differs, adapter, by_function, exact, not_built
+from tests.golden.pieces import Piece, flat, joined
 
-not_built("Exponential", "ExponentialParamScheduler", "SchedExp")
-not_built("Polynomial", "PolynomialDecayParamScheduler", "SchedPoly")
 not_built("schedules of momentum", "fit_one_cycle moms")
 
 
@@ -42,37 +43,46 @@ def linear(ask: Ask, *, start_value: float, end_value: float) -> Case:
 
 @adapter("MultiStepParamScheduler")
 def multi_step(ask: Ask, *, values: list[float], milestones: list[int], num_updates: int | None = None) -> Case:
-    updates = num_updates or milestones.pop()
+    *milestones, updates = milestones if num_updates is None else [*milestones, num_updates]
     total = ask.fineness(1 / updates)
-    ends = [*(milestone * total // updates for milestone in milestones), total]
-    begins = [0, *ends[:-1]]
-    pieces = [Piece(e - b, v, v, "constant") for b, e, v in zip(begins, ends, values, strict=True)]
-    return joined(pieces, total)
+    ends = [milestone * total // updates for milestone in milestones]
+    if not ends:
+        return Case(Plan(Constant()), values[0], total, total)
+    main = PiecewiseConstant(ends, [value / values[0] for value in values])
+    return Case(Plan(main), values[0], total, total)
 
 
 @adapter("StepParamScheduler")
-def step(ask: Ask, *, values: list[float], num_updates: int) -> Case:
-    gamma = geometric(values)
-    if gamma is None and len(values) > 1:
-        raise NotBuilt("PiecewiseConstant")
+def step(ask: Ask, *, values: list[float], num_updates: int) -> Cases:
     total = ask.fineness(1 / len(values))
-    plan = Plan(Step(total // len(values), gamma) if gamma else Constant())
-    return Case(plan, values[0], total, total)
+    return joined([flat(total // len(values), value) for value in values], total)
 
 
 @adapter("StepWithFixedGammaParamScheduler")
 def fixed_gamma(ask: Ask, *, base_value: float, num_decays: int, gamma: float, num_updates: int | None = None) -> Case:
-    values = [base_value * gamma**i for i in range(num_decays + 1)]
-    return step(ask, values=values, num_updates=num_updates or 0)
+    total = ask.fineness(1 / (num_decays + 1))
+    return Case(Plan(Step(total // (num_decays + 1), gamma)), base_value, total, total)
+
+
+@adapter("ExponentialParamScheduler")
+def exponential(ask: Ask, *, start_value: float, decay: float) -> Case:
+    total = ask.fineness()
+    return Case(Plan(Exponential(decay, total)), start_value, total, total)
+
+
+@adapter("PolynomialDecayParamScheduler")
+def polynomial(ask: Ask, *, base_value: float, power: float) -> Case:
+    total = ask.fineness()
+    return Case(Plan(Polynomial(power=power)), base_value, total, total)
 
 
 @adapter("CompositeParamScheduler")
 def composite(
     ask: Ask, *, schedulers: list[Any], lengths: list[float], interval_scaling: list[str] | None = None
-) -> Case:
+) -> Cases:
     scaling = interval_scaling or ["rescaled"] * len(schedulers)
     total = ask.fineness(*lengths)
-    pieces = []
+    begin, pieces = 0.0, []
     for part, share, mode in zip(schedulers, lengths, scaling, strict=True):
         name, params = (part.split()[0], {"value": float(part.split()[1])}) if isinstance(part, str) else part
         if "onstant" in name:
@@ -80,11 +90,14 @@ def composite(
         elif name in ("LinearParamScheduler", "CosineParamScheduler"):
             start, end = params["start_value"], params["end_value"]
         else:
-            raise NotBuilt(f"a chain with {name}")
+            raise Differs(f"a chain with a {name} that has a start of its own")
         if mode == "fixed" and start != end:
-            raise Differs("a schedule in a chain begins at its own start here, not as if it had run before")
+            if not name.startswith("Linear"):
+                raise Differs("a schedule in a chain begins at its own start here, not as if it had run before")
+            start, end = (start + (end - start) * where for where in (begin, begin + share))
         shape = "constant" if start == end else "linear" if name.startswith("Linear") else "cosine"
         pieces.append(Piece(int(exact(share) * total), start, end, shape))
+        begin += share
     return joined(pieces, total)
 
 
@@ -100,11 +113,9 @@ def one_cycle(ask: Ask, *, lr: float, div: float = 25.0, div_final: float = 1e5,
 @adapter("fit_flat_cos")
 def flat_cosine(ask: Ask, *, lr: float, div_final: float = 1e5, pct_start: float = 0.75) -> Case:
     total = ask.fineness(pct_start)
-    flat = int(exact(pct_start) * total)
-    if flat < 1:
+    if exact(pct_start) * total < 1:
         return Case(Plan(Cosine(eta_min=lr / div_final)), lr, total, total)
-    plan = Plan(Constant(), cooldown=Cooldown(total - flat, "cosine", lr / div_final))
-    return Case(plan, lr, total, total)
+    return Case(Plan(FlatCosine(pct_start, lr / div_final)), lr, total, total)
 
 
 @adapter("fit_sgdr")
@@ -128,3 +139,19 @@ def easing_linear(ask: Ask, *, start: float, end: float) -> Case:
 @adapter("SchedNo")
 def easing_none(ask: Ask, *, start: float, end: float) -> Case:
     return constant(ask, value=start)
+
+
+@adapter("SchedExp")
+def easing_exponential(ask: Ask, *, start: float, end: float) -> Case:
+    return exponential(ask, start_value=start, decay=end / start)
+
+
+@adapter("SchedPoly")
+def easing_power(ask: Ask, *, start: float, end: float, power: float) -> Case:
+    total = ask.fineness()
+    if power == 1:
+        return linear(ask, start_value=start, end_value=end)
+    if power == 0.5:
+        return Case(Plan(WSD("100%", "1-sqrt", eta_min=end)), start, total, total)
+    reason = "a fall with a power of the time that is gone, not of the time that is left"
+    return by_function(reason, lambda where: 1 + (end / start - 1) * where**power, start, total)

@@ -1,17 +1,27 @@
 """mmengine.optim.scheduler: schedulers that each act between ``begin`` and ``end`` on the value they find."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
-from lightning_lrsched import Constant, Cosine, Linear, OneCycle, Plan
-from tests.golden.adapters import Ask, Case, Differs, NotBuilt, Piece, adapter, joined, plateaus, ramp, restarts
+from lightning_lrsched import (
+    SGDR,
+    Constant,
+    Cosine,
+    Exponential,
+    Linear,
+    MultiStep,
+    OneCycle,
+    Plan,
+    Polynomial,
+    Schedule,
+    Sequence,
+    Warmup,
+)
+from tests.golden.adapters import Ask, Case, Cases, Differs, NotBuilt, adapter, steps_of
+from tests.golden.pieces import Factor, product
 
-_LATER = {
-    "ExponentialLR": "Exponential",
-    "PolyLR": "Polynomial",
-    "CosineAnnealingMomentum": "schedules of momentum",
-    "ReduceOnPlateauLR": "Plateau",
-}
-_QUIRK = "mmengine holds the value before the end; here the end value is reached and held"
+_LATER = {"CosineAnnealingMomentum": "schedules of momentum", "ReduceOnPlateauLR": "Plateau"}
 _NEVER = 10**9
 
 
@@ -27,104 +37,160 @@ class _Part:
         self.end = _NEVER if end is None else int(end) * self.each
         self.params.pop("by_epoch", None)
 
+    @property
+    def acts(self) -> int:
+        """Steps on which it acts."""
+        return self.end - self.begin
+
     def times(self, key: str) -> list[int]:
-        """Return the milestones, counted from ``begin``."""
+        """Return a list of times."""
         return [int(time) * self.each for time in self.params[key]]
+
+    def floor(self, base_lr: float) -> float:
+        """Return the lr that it falls to."""
+        return float(self.params.get("eta_min_ratio") or 0.0) * base_lr or float(self.params.get("eta_min") or 0.0)
+
+    def drops(self, horizon: int) -> list[int]:
+        """Return where plateaus drop, counted from ``begin``, as far as the scheduler acts."""
+        if self.name == "StepLR":
+            size = int(self.params["step_size"]) * self.each
+            found = list(range(size, max(horizon, size) + 1, size))
+        else:
+            found = sorted(self.times("milestones"))
+        return [drop for drop in found if 0 < drop < self.acts]
 
 
 @adapter("schedulers")
-def scheduled(ask: Ask, *, schedulers: list[list[Any]]) -> Case:
+def scheduled(ask: Ask, *, schedulers: list[list[Any]]) -> Cases:
     parts = [_Part(*scheduler) for scheduler in schedulers]
     for part in parts:
         if part.name in _LATER:
             raise NotBuilt(_LATER[part.name])
-    if len(parts) == 1:
-        return _lone(ask, parts[0])
-    if len(parts) == 2 and parts[0].name == "LinearLR" and parts[1].name in ("MultiStepLR", "StepLR"):
-        return _warmed_plateaus(ask, *parts)
-    if len(parts) == 2 and parts[0].name == "LinearLR" and parts[1].name == "CosineAnnealingLR":
-        return _warmed_cosine(ask, *parts)
-    raise NotBuilt("a chain of more than warmup, main schedule and cooldown")
+    if len(parts) == 1 and parts[0].name == "OneCycleLR":
+        return one_cycle(ask, **parts[0].params)
+    in_order = sorted(parts, key=lambda part: part.begin)
+    if all(before.end <= after.begin for before, after in pairwise(in_order)):
+        return _chained(ask, in_order)
+    if all(part.name in _STRAIGHT for part in parts):
+        return product([_STRAIGHT[part.name](part, ask.horizon) for part in parts], ask.base_lr)
+    raise Differs("schedules that act on the same steps, one of them not by a factor")
 
 
-def _warmed_plateaus(ask: Ask, warm: _Part, main: _Part) -> Case:
-    """Return a linear warmup and plateaus, which may count from before the warmup's end."""
-    if warm.params.get("end_factor", 1.0) != 1.0 or warm.begin:
-        raise NotBuilt("overlapping schedules")
-    steps = warm.end - 1
-    warmup = ramp(steps, warm.params.get("start_factor", 1.0 / 3))
-    drops = [main.begin + drop for drop in _drops(ask, main)]
-    if any(drop <= steps for drop in drops):
-        raise NotBuilt("overlapping schedules")
-    return Case(plateaus(steps, warmup, drops, main.params.get("gamma", 0.1)), ask.base_lr)
+def _chained(ask: Ask, parts: list[_Part]) -> list[Case]:
+    """Return schedulers one after the other, each from the value that it finds."""
+    schedules: list[Schedule] = []
+    begins: list[int] = []
+    for part in parts:
+        if part.begin > 0 and not begins:
+            schedules, begins = [Constant()], [0]
+        if part.name == "CosineRestartLR" and len(schedules) > 1:
+            raise Differs("restarts from the base lr after another schedule")
+        main, holds = _MAINS[part.name](part, ask)
+        schedules, begins = [*schedules, main], [*begins, part.begin]
+        if not holds and part.end < _NEVER:
+            # The last value that was used stays; the one that would come next is never reached.
+            schedules, begins = [*schedules, Constant()], [*begins, part.end - 1]
+    main = Sequence(schedules, begins[1:], join="reached") if len(schedules) > 1 else schedules[0]
+    return [*_warmed(ask, parts, schedules, begins), Case(Plan(main), ask.base_lr)]
 
 
-def _warmed_cosine(ask: Ask, warm: _Part, main: _Part) -> Case:
-    """Return a linear warmup, whose last value is the peak already, and a cosine that begins with it again."""
-    if warm.params.get("end_factor", 1.0) != 1.0 or warm.begin or main.begin < warm.end:
-        raise NotBuilt("overlapping schedules")
-    if ask.horizon > main.end:
-        raise Differs(_QUIRK)
-    length, steps, peak = int(main.params["T_max"]) * main.each, warm.end - 1, ask.base_lr
-    rise = Piece(steps, warm.params.get("start_factor", 1.0 / 3) * peak, peak)
-    flat = Piece(main.begin - steps, peak, peak, "constant")
-    return joined([rise, flat, Piece(length, peak, _floor(ask, main.params), "cosine")])
+def _warmed(ask: Ask, parts: list[_Part], schedules: list[Schedule], begins: list[int]) -> list[Case]:
+    """Return a line up to the base lr as the warmup that it is, whose last value is the base lr already."""
+    first = schedules[0]
+    if not isinstance(first, Linear) or first.end_factor != 1.0 or first.start_factor >= 1.0 or len(schedules) < 2:
+        return []
+    steps = steps_of(first.total_iters or 0)
+    rest = Sequence([Constant(), *schedules[1:]], [begin - steps for begin in begins[1:]], join="reached")
+    return [Case(Plan(rest, Warmup(steps, start_factor=first.start_factor)), ask.base_lr)]
 
 
-def _drops(ask: Ask, part: _Part) -> list[int]:
-    """Return where plateaus drop, counted from ``begin``, as far as the scheduler acts."""
-    if part.name == "StepLR":
-        size = int(part.params["step_size"]) * part.each
-        drops = list(range(size, max(ask.horizon, size) + 1, size))
-    else:
-        drops = part.times("milestones")
-    return [drop for drop in drops if part.begin + drop < part.end]
+def _linear(part: _Part, ask: Ask) -> tuple[Schedule, bool]:
+    start, end = part.params.get("start_factor", 1.0 / 3), part.params.get("end_factor", 1.0)
+    return (Linear(part.acts - 1, start_factor=start, end_factor=end) if part.acts > 1 else Constant(start)), True
 
 
-def _lone(ask: Ask, part: _Part) -> Case:
-    """Return a single scheduler."""
-    base_lr, params = ask.base_lr, part.params
-    if part.begin and part.name not in ("MultiStepLR", "StepLR"):
-        raise NotBuilt("a schedule that begins later")
-    length = part.end - 1
-    if part.name == "LinearLR":
-        start, end = params.get("start_factor", 1.0 / 3), params.get("end_factor", 1.0)
-        return Case(Plan(Linear(length, start_factor=start, end_factor=end)), base_lr)
-    if part.name == "ConstantLR":
-        factor = params.get("factor", 1.0 / 3)
-        return Case(Plan(Constant(factor, None if part.end == _NEVER else length)), base_lr)
-    if part.name in ("MultiStepLR", "StepLR"):
-        drops = [part.begin + drop for drop in _drops(ask, part)]
-        return Case(plateaus(0, None, drops, params.get("gamma", 0.1)), base_lr)
-    if part.name == "CosineAnnealingLR":
-        if ask.horizon > part.end:
-            raise Differs(_QUIRK)
-        floor = _floor(ask, params)
-        return Case(Plan(Cosine(int(params["T_max"]) * part.each, floor, periodic=True)), base_lr)
-    if part.name == "CosineRestartLR":
-        return restart(ask, **{**params, "periods": part.times("periods")})
-    if part.name == "OneCycleLR":
-        return one_cycle(ask, **params)
-    raise NotBuilt(part.name)
+def _constant(part: _Part, ask: Ask) -> tuple[Schedule, bool]:
+    factor = part.params.get("factor", 1.0 / 3)
+    return Constant(factor, part.acts - 1 if 1 < part.acts < _NEVER // 2 else None), True
 
 
-def _floor(ask: Ask, params: dict[str, Any]) -> float:
-    return float(params.get("eta_min_ratio", 0.0) * ask.base_lr or params.get("eta_min", 0.0))
+def _plateaus(part: _Part, ask: Ask) -> tuple[Schedule, bool]:
+    drops = part.drops(ask.horizon)
+    return (MultiStep(drops, part.params.get("gamma", 0.1)) if drops else Constant()), True
+
+
+def _polynomial(part: _Part, ask: Ask) -> tuple[Schedule, bool]:
+    power, low = part.params.get("power", 1.0), part.floor(ask.base_lr)
+    return (Polynomial(part.acts - 1, power, eta_min=low) if part.acts > 1 else Constant()), True
+
+
+def _exponential(part: _Part, ask: Ask) -> tuple[Schedule, bool]:
+    return (Exponential(part.params["gamma"]) if part.acts > 1 else Constant()), part.acts < 2
+
+
+def _cosine(part: _Part, ask: Ask) -> tuple[Schedule, bool]:
+    length = int(part.params["T_max"]) * part.each
+    low = part.floor(ask.base_lr)
+    main = Cosine(length, low, periodic=True) if length < part.acts else SGDR(periods=[length], eta_min=low)
+    return (main if part.acts > 1 else Constant()), part.acts < 2
+
+
+def _restarts(part: _Part, ask: Ask) -> tuple[Schedule, bool]:
+    periods = part.times("periods")
+    weights = part.params.get("restart_weights") or [1.0] * len(periods)
+    end = min(part.acts, sum(periods))
+    whole = SGDR(periods=periods, max_ratios=weights, eta_min=part.floor(ask.base_lr))
+    part.end = part.begin + end
+    return whole, False
+
+
+_MAINS: dict[str, Callable[[_Part, Ask], tuple[Schedule, bool]]] = {
+    "LinearLR": _linear,
+    "ConstantLR": _constant,
+    "StepLR": _plateaus,
+    "MultiStepLR": _plateaus,
+    "PolyLR": _polynomial,
+    "ExponentialLR": _exponential,
+    "CosineAnnealingLR": _cosine,
+    "CosineRestartLR": _restarts,
+}
+
+
+def _straight_line(part: _Part, horizon: int) -> list[Factor]:
+    start, end = part.params.get("start_factor", 1.0 / 3), part.params.get("end_factor", 1.0)
+    far = max(horizon, part.end)
+    return _framed(part, [(part.begin, part.end - 1, start, end), (part.end - 1, far, end, end)])
+
+
+def _straight_constant(part: _Part, horizon: int) -> list[Factor]:
+    factor, far = part.params.get("factor", 1.0 / 3), max(horizon, part.end)
+    return _framed(part, [(part.begin, part.end - 1, factor, factor), (part.end - 1, far, 1.0, 1.0)])
+
+
+def _straight_plateaus(part: _Part, horizon: int) -> list[Factor]:
+    turns = [part.begin, *(part.begin + drop for drop in part.drops(horizon))]
+    gamma, ends = part.params.get("gamma", 0.1), [*turns[1:], max(horizon, turns[-1] + 1)]
+    return _framed(
+        part, [(b, e, gamma**i, gamma**i) for i, (b, e) in enumerate(zip(turns, ends, strict=True)) if e > b]
+    )
+
+
+def _framed(part: _Part, line: list[Factor]) -> list[Factor]:
+    """Return a line of factors that begins with 1 at step 0."""
+    return [*([(0, part.begin, 1.0, 1.0)] if part.begin else []), *line]
+
+
+_STRAIGHT: dict[str, Callable[[_Part, int], list[Factor]]] = {
+    "LinearLR": _straight_line,
+    "ConstantLR": _straight_constant,
+    "StepLR": _straight_plateaus,
+    "MultiStepLR": _straight_plateaus,
+}
 
 
 @adapter("CosineRestartLR")
-def restart(
-    ask: Ask,
-    *,
-    periods: list[int],
-    restart_weights: list[float] | None = None,
-    eta_min: float = 0.0,
-    eta_min_ratio: float = 0.0,
-) -> Case:
-    if ask.horizon > sum(periods):
-        raise Differs(_QUIRK)
-    weights = restart_weights or [1.0] * len(periods)
-    return restarts(ask, ask.base_lr, periods, weights, [eta_min or eta_min_ratio * ask.base_lr])
+def restart(ask: Ask, *, periods: list[int], **params: Any) -> Cases:
+    return scheduled(ask, schedulers=[["CosineRestartLR", {"periods": periods, **params}]])
 
 
 def one_cycle(
@@ -152,19 +218,10 @@ def _register_converted(name: str) -> None:
     """Register what a scheduler written in epochs does when it acts on iterations."""
 
     @adapter(f"{name}.build_iter_from_epoch")
-    def converted(ask: Ask, *, epoch_length: int, **params: Any) -> Case:
+    def converted(ask: Ask, *, epoch_length: int, **params: Any) -> Cases:
         conversion = {"convert_to_iter_based": True, "epoch_length": epoch_length}
         return scheduled(ask, schedulers=[[name, params, conversion]])
 
 
-for _name in (
-    "LinearLR",
-    "ConstantLR",
-    "CosineAnnealingLR",
-    "CosineRestartLR",
-    "MultiStepLR",
-    "StepLR",
-    "PolyLR",
-    "ExponentialLR",
-):
+for _name in _MAINS:
     _register_converted(_name)

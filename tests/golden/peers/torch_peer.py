@@ -2,13 +2,27 @@
 
 from typing import Any
 
-from lightning_lrsched import SGDR, Constant, Cosine, Linear, MultiStep, OneCycle, Plan, Schedule, Step
-from tests.golden.adapters import Ask, Case, Differs, NotBuilt, Piece, adapter, joined, made, not_built, ramp
+from lightning_lrsched import (
+    SGDR,
+    Constant,
+    Cosine,
+    Cyclic,
+    Exponential,
+    Lambda,
+    Linear,
+    Multiplicative,
+    MultiStep,
+    OneCycle,
+    Plan,
+    Polynomial,
+    Schedule,
+    Sequence,
+    Step,
+)
+from tests.golden.adapters import Ask, Case, Differs, NotBuilt, adapter, main_of, not_built, ramp, same
+from tests.golden.pieces import cut
+from tests.golden.written import Written
 
-not_built("Exponential", "ExponentialLR")
-not_built("Polynomial", "PolynomialLR")
-not_built("Lambda", "LambdaLR", "MultiplicativeLR")
-not_built("Cyclic", "CyclicLR")
 not_built("Plateau", "ReduceLROnPlateau")
 not_built("a product of schedules", "ChainedScheduler")
 
@@ -20,7 +34,7 @@ def step(ask: Ask, *, step_size: int, gamma: float = 0.1) -> Case:
 
 @adapter("MultiStepLR")
 def multi_step(ask: Ask, *, milestones: list[int], gamma: float = 0.1) -> Case:
-    return Case(Plan(MultiStep(milestones, gamma)), ask.base_lr)
+    return Case(Plan(MultiStep(sorted(milestones), gamma)), ask.base_lr)
 
 
 @adapter("ConstantLR")
@@ -31,6 +45,50 @@ def constant(ask: Ask, *, factor: float = 1.0 / 3, total_iters: int = 5) -> Case
 @adapter("LinearLR")
 def linear(ask: Ask, *, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5) -> Case:
     return Case(Plan(Linear(total_iters, start_factor=start_factor, end_factor=end_factor)), ask.base_lr, total_iters)
+
+
+@adapter("ExponentialLR")
+def exponential(ask: Ask, *, gamma: float) -> Case:
+    return Case(Plan(Exponential(gamma)), ask.base_lr)
+
+
+@adapter("PolynomialLR")
+def polynomial(ask: Ask, *, total_iters: int = 5, power: float = 1.0) -> Case:
+    return Case(Plan(Polynomial(total_iters, power)), ask.base_lr)
+
+
+@adapter("LambdaLR")
+def function(ask: Ask, *, lr_lambda: str, meaning: object = None) -> Case:
+    return Case(Plan(Lambda(Written(lr_lambda))), ask.base_lr)
+
+
+@adapter("MultiplicativeLR")
+def multiplicative(ask: Ask, *, lr_lambda: str, meaning: object = None) -> Case:
+    return Case(Plan(Multiplicative(Written(lr_lambda))), ask.base_lr)
+
+
+@adapter("CyclicLR")
+def cyclic(
+    ask: Ask,
+    *,
+    base_lr: float,
+    max_lr: float,
+    step_size_up: int = 2000,
+    step_size_down: int | None = None,
+    mode: str = "triangular",
+    gamma: float = 1.0,
+    cycle_momentum: bool = True,
+    base_momentum: float = 0.8,
+    max_momentum: float = 0.9,
+) -> Case:
+    main = Cyclic(
+        step_size_up,
+        base_lr / max_lr,
+        step_size_down=step_size_down,
+        mode=mode,
+        gamma=gamma if mode == "exp_range" else 1.0,
+    )
+    return Case(Plan(main), max_lr)
 
 
 @adapter("CosineAnnealingLR")
@@ -66,7 +124,8 @@ def one_cycle(
 ) -> Case:
     total = total_steps or (epochs or 0) * (steps_per_epoch or 0)
     main = OneCycle(
-        pct_start=pct_start,
+        total,
+        pct_start,
         anneal_strategy=anneal_strategy,
         div_factor=div_factor,
         final_div_factor=final_div_factor,
@@ -78,7 +137,7 @@ def one_cycle(
 @adapter("SequentialLR")
 def sequential(
     ask: Ask, *, schedulers: list[tuple[str, dict[str, Any]]], milestones: list[int], lr_is_tensor: bool = False
-) -> Case:
+) -> list[Case]:
     begins = [0, *milestones]
     parts = [
         (name, params, end - begin)
@@ -87,13 +146,19 @@ def sequential(
     ]
     if any(name == "ChainedScheduler" for name, _, _ in parts):
         raise NotBuilt("a product of schedules")
-    lone = [made(name, ask, params) for name, params, _ in parts]
-    *before, last = [case[0] if isinstance(case, list) else case for case in lone]
-    if not before:
-        return last
-    if len(before) == 1 and (warmup := _as_warmup(*parts[0], last.plan.main)):
-        return Case(Plan(last.plan.main, warmup), ask.base_lr, last.total and last.total + parts[0][2])
-    return joined([piece for part in parts for piece in _pieces(ask.base_lr, *part)])
+    lone = [main_of(name, ask, params) for name, params, _ in parts]
+    if len({case.base_lr for case in lone}) > 1:
+        raise Differs("schedules with peaks of their own")
+    mains = [cut(case.plan.main, slot) for case, (_, _, slot) in zip(lone[:-1], parts, strict=False)]
+    mains.append(lone[-1].plan.main)
+    if any(isinstance(main, Multiplicative) for main in mains[1:]):
+        raise Differs("a product goes on from the last value used, which is used twice")
+    turns = [sum(slot for _, _, slot in parts[: i + 1]) for i in range(len(parts) - 1)]
+    base_lr = lone[0].base_lr
+    chained = Case(Plan(Sequence(mains, turns) if turns else mains[0]), base_lr)
+    if len(parts) == 2 and (warmup := _as_warmup(*parts[0], mains[1])):
+        return [Case(Plan(mains[1], warmup), base_lr), chained]
+    return [chained]
 
 
 def _as_warmup(name: str, params: dict[str, Any], slot: int, main: Schedule) -> Any:
@@ -101,22 +166,10 @@ def _as_warmup(name: str, params: dict[str, Any], slot: int, main: Schedule) -> 
     start, end = params.get("start_factor", 1.0 / 3), params.get("end_factor", 1.0)
     first = main.start_factor if isinstance(main, Linear) else main.factor if isinstance(main, Constant) else 1.0
     total = params.get("total_iters", 5)
-    if name == "LinearLR" and total == slot and end == first and start < end:
+    if not isinstance(main, Linear | Constant | Cosine | SGDR | Exponential | Polynomial | Step | MultiStep):
+        return None
+    if name == "LinearLR" and total == slot and same(end, first) and start < end:
         return ramp(slot, start / first)
     if name == "ConstantLR" and total >= slot and params.get("factor", 1.0 / 3) < first:
         return ramp(slot, params.get("factor", 1.0 / 3) / first, "constant")
     return None
-
-
-def _pieces(base_lr: float, name: str, params: dict[str, Any], slot: int) -> list[Piece]:
-    """Return what a scheduler does in its slot, as straight pieces."""
-    if name not in ("LinearLR", "ConstantLR"):
-        raise NotBuilt("a chain of more than warmup, main schedule and cooldown")
-    total = params.get("total_iters", 5)
-    if name == "ConstantLR":
-        level, used = params.get("factor", 1.0 / 3) * base_lr, min(slot, total)
-        return [Piece(used, level, level, "constant"), Piece(slot - used, base_lr, base_lr, "constant")]
-    start, end = params.get("start_factor", 1.0 / 3) * base_lr, params.get("end_factor", 1.0) * base_lr
-    if slot < total:
-        raise Differs("a line that the next schedule cuts before its end")
-    return [Piece(total, start, end), Piece(slot - total, end, end, "constant")]
