@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help env demo test lint format docs-images clean
+.PHONY: help env demo test lint format bench docs-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -34,6 +34,11 @@ lint: $(READY) ## check style and types
 format: $(READY) ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(READY) ## measure the cost of a step against the peers, and print the table
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/test_step.py -q -p no:xdist -p no:cacheprovider --benchmark-json=build/bench.json --benchmark-quiet
+	$(BIN)/python benchmarks/report.py build/bench.json
 
 docs-images: $(READY) ## draw the pictures of the docs anew
 	$(BIN)/python docs/make_images.py

@@ -29,10 +29,11 @@ class Groups:
         return (index in self.named or group.get("name") in self.named) != self.others
 
 
-_Now: TypeAlias = tuple[int, int, Shape, float, float, tuple[float, float], tuple[float, float]]
-"""A phase taken apart: its steps, its shape with shift and span, and the scales and offsets of its two levels."""
+_Now: TypeAlias = tuple[int, int, Shape, float, float, float, float, float, float, list[tuple[Group, float]] | None]
+"""A phase taken apart: its steps, its shape with shift and span, the scales and offsets of its two levels, and the
+groups, if nothing but floats is to be written into their ``"lr"``."""
 
-_NOWHERE: _Now = (0, 0, HOLD, 0.0, 1.0, (1.0, 1.0), (0.0, 0.0))
+_NOWHERE: _Now = (0, 0, HOLD, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, None)
 
 
 class Track:
@@ -75,11 +76,12 @@ class Track:
         for group in chosen:
             group.setdefault(initial, float(self._read(group)))
         self._pairs = [(group, float(group[initial])) for group in chosen]
-        self._floats = all(type(group.get(self.key)) is float for group in chosen)
+        self._floats = self.key == "lr" and all(type(group["lr"]) is float for group in chosen)
+        self._now = _NOWHERE
 
     def write(self, step: int) -> None:
         """Write the value that real step ``step`` uses into every group."""
-        begin, stop, shape, shift, span, (scale0, scale1), (offset0, offset1) = self._now
+        begin, stop, shape, shift, span, scale0, scale1, offset0, offset1, pairs = self._now
         if not begin <= step < stop:
             self._now = self._seek(step)
             level = self.timeline.level_at(step)
@@ -89,12 +91,14 @@ class Track:
         rest = 1.0 - weight
         scale = scale0 * rest + scale1 * weight
         offset = offset0 * rest + offset1 * weight
-        if self._floats:
-            key = self.key
-            for group, base in self._pairs:
-                group[key] = scale * base + offset
-        else:
+        if pairs is None:
             self._put(scale, offset)
+        elif offset:
+            for group, base in pairs:
+                group["lr"] = scale * base + offset
+        else:
+            for group, base in pairs:
+                group["lr"] = scale * base
 
     def _seek(self, step: int) -> "_Now":
         """Take the phase of a step apart, if the steps after it can be computed from it alone."""
@@ -103,9 +107,9 @@ class Track:
         damped = timeline.damping is not None and step < timeline.damping.updates * timeline.stride
         if timeline.stride != 1 or damped or here.stop is None:
             return _NOWHERE
-        start, end = here.phase.ends()
-        scales, offsets = (start.scale, end.scale), (start.offset, end.offset)
-        return here.start, here.stop, here.phase.shape, here.phase.shift, here.phase.length, scales, offsets
+        (scale0, offset0, *_), (scale1, offset1, *_) = here.phase.ends()
+        phase, pairs = here.phase, self._pairs if self._floats else None
+        return here.start, here.stop, phase.shape, phase.shift, phase.length, scale0, scale1, offset0, offset1, pairs
 
     def _put(self, scale: float, offset: float) -> None:
         """Write a value into every group; a tensor keeps its identity."""
