@@ -27,6 +27,8 @@ from lightning_lrsched.checks import check_flag, check_number, refusal
 from lightning_lrsched.describe import flat_params, plan_document
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.tracking.artifacts import upload_curve, upload_text
+from lightning_lrsched.tracking.late_sink import LateSink
+from lightning_lrsched.tracking.mlflow_sink import MlflowSink
 from lightning_lrsched.tracking.pick import pick_sink
 from lightning_lrsched.tracking.recorder import MetricRecord, Recorder, StepRecord
 from lightning_lrsched.tracking.sink import Sink, key_part
@@ -84,13 +86,18 @@ class MLflowTracker(Callback):
         self.run_name = run_name
         self.log_checkpoints = log_checkpoints
         self.flush_timeout = flush_timeout
-        self.run_id: str | None = None
+        self._sink: MlflowSink | LateSink | None = None
         self._writer: Writer | None = None
         self._recorder = Recorder()
         self._uploaded: set[str] = set()
         self._hooks: list[RemovableHandle] = []
         self._title = "learning rate"
         self._opened = False
+
+    @property
+    def run_id(self) -> str | None:
+        """The MLflow run of this fit, or of the latest one; None before it is open."""
+        return None if self._sink is None else self._sink.run_id
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Be ready to open a run, once in this fit."""
@@ -134,16 +141,9 @@ class MLflowTracker(Callback):
 
     def _open(self, trainer: pl.Trainer) -> None:
         """Open the run, and record the plan and every real step."""
-        try:
-            sink = pick_sink(trainer.loggers, self.tracking_uri, self.experiment, self.run_name)
-        except ModuleNotFoundError:
-            raise
-        except Exception as failure:
-            _tell(f"Tracking is off for this fit: {failure}")
-            return
-        self.run_id = sink.run_id
+        self._sink = pick_sink(trainer.loggers, self.tracking_uri, self.experiment, self.run_name)
         self._recorder = Recorder()
-        self._writer = Writer(sink, self._recorder.points, _tell)
+        self._writer = Writer(self._sink, self._recorder.points, _tell)
         schedulers = {id(config.scheduler.optimizer): config.scheduler for config in scheduler_configs(trainer)}
         names = [type(optimizer).__name__ for optimizer in trainer.optimizers]
         for index, optimizer in enumerate(trainer.optimizers):
@@ -178,7 +178,7 @@ class MLflowTracker(Callback):
 
     def _shares_run(self, trainer: pl.Trainer) -> bool:
         """Return whether one of the trainer's loggers writes to this very run."""
-        return any(getattr(logger, "run_id", None) == self.run_id for logger in trainer.loggers)
+        return any(getattr(logger, "run_id", "") == self.run_id for logger in trainer.loggers)
 
     def _describe(self, scheduler: RealStepScheduler) -> None:
         """Store the plan as params and as a JSON artifact."""

@@ -5,7 +5,9 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable
+from functools import partial
 
+from lightning_lrsched.tracking.late_sink import LateSink
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -14,12 +16,13 @@ DEFAULT_EXPERIMENT = "Default"
 
 def pick_sink(
     loggers: Iterable[object], tracking_uri: str | None, experiment: str | None, run_name: str | None
-) -> MlflowSink:
+) -> "MlflowSink | LateSink":
     """Return the sink for this fit.
 
     The run of the trainer's MLFlowLogger comes first, then a run that ``mlflow.start_run`` has open, then a new run
     in ``experiment`` (or ``MLFLOW_EXPERIMENT_NAME``) at ``tracking_uri`` (or ``MLFLOW_TRACKING_URI``, or a sqlite
-    file ``mlflow.db`` in the working directory).
+    file ``mlflow.db`` in the working directory). The new run is opened by whoever writes first, so that a server that
+    does not answer keeps nobody else waiting.
 
     Args:
         loggers: the trainer's loggers; an MLflow one is known by what it offers.
@@ -43,11 +46,19 @@ def pick_sink(
     active = sys.modules["mlflow"].active_run()
     if active is not None and tracking_uri is None:
         return MlflowSink(MlflowClient(), active.info.run_id, owned=False)
-    client = MlflowClient(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
-    found = client.get_experiment_by_name(name)
-    experiment_id = client.create_experiment(name) if found is None else found.experiment_id
-    run = client.create_run(experiment_id, run_name=run_name or _fresh_name())
+    return LateSink(partial(_open_run, uri, name, run_name or _fresh_name()))
+
+
+def _open_run(tracking_uri: str, experiment: str, run_name: str) -> MlflowSink:
+    """Return the sink of a new run."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri)
+    found = client.get_experiment_by_name(experiment)
+    experiment_id = client.create_experiment(experiment) if found is None else found.experiment_id
+    run = client.create_run(experiment_id, run_name=run_name)
     return MlflowSink(client, run.info.run_id, owned=True)
 
 

@@ -82,13 +82,17 @@ def test_another_tracker_is_a_class_of_a_few_lines(tmp_path: Path, monkeypatch: 
     assert rows[-1] == {"status": "FINISHED"}
 
 
-def test_a_server_that_is_down_is_told_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_down_keeps_no_step_waiting_and_is_told_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    tracker = MLflowTracker("http://someone:secret@127.0.0.1:9", "study")
-    module = Tiny()
-    with pytest.warns(UserWarning, match="Tracking is off for this fit") as told:
+    tracker = MLflowTracker("http://someone:secret@127.0.0.1:9", "study", flush_timeout=2.0)
+    module, begin = Tiny(), time.monotonic()
+    with pytest.warns(UserWarning, match="Tracking fails, training goes on: .*refused") as told:
         make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker).fit(module)
     assert module.batches == 20
+    assert time.monotonic() - begin < 10
+    assert tracker.run_id is None
     assert len(ours(told)) == 1
     assert "secret" not in "".join(ours(told))
 
