@@ -59,6 +59,21 @@ class Room:
             )
         return updates
 
+    def turn(self, duration: DurationLike, name: str) -> int:
+        """Return where something changes, in updates, refused unless the room has at least one update after it.
+
+        Raises:
+            ValueError: if nothing of the room is left after it, or if the room is needed and unknown.
+        """
+        updates = self.clock.updates(duration, name)
+        if self.updates is not None and updates >= self.updates:
+            raise ValueError(
+                f"{name} = {duration!r} lies outside the run: it is at {self.amount(updates)}, and the schedule has "
+                f"only {self.amount(self.updates)}, so nothing would ever change there. Give an earlier one, for "
+                f"example '50%', or train longer"
+            )
+        return updates
+
     def rest(self, used: int, name: str, level: Level) -> Iterator[Phase | Repeat]:
         """Yield one level for all of the room after ``used`` updates; nothing if none are left."""
         if self.updates is None:

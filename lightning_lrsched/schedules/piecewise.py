@@ -1,6 +1,6 @@
 """Schedules given point by point."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -42,7 +42,7 @@ class PiecewiseConstant(Schedule):
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
         """Yield the constant stretches."""
-        turns = [0, *_increasing(room, self.boundaries, "PiecewiseConstant.boundaries")]
+        turns = [0, *_increasing(room, room.turn, self.boundaries, "PiecewiseConstant.boundaries")]
         for (begin, end), value in zip(pairwise(turns), self.values, strict=False):
             yield Phase("constant", end - begin, Level(float(value)))
         yield from room.rest(turns[-1], "constant", Level(float(self.values[-1])))
@@ -79,7 +79,7 @@ class PiecewiseLinear(Schedule):
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
         """Yield the lines."""
-        turns = [0, *_increasing(room, self.times, "PiecewiseLinear.times")]
+        turns = [0, *_increasing(room, room.length, self.times, "PiecewiseLinear.times")]
         for (begin, end), (low, high) in zip(pairwise(turns), pairwise(self.values), strict=True):
             yield Phase("linear", end - begin, Level(float(low)), Level(float(high)), Straight())
 
@@ -101,11 +101,13 @@ def _store_values(schedule: object, name: str, example: str) -> None:
     object.__setattr__(schedule, name, values)
 
 
-def _increasing(room: Room, durations: Sequence[DurationLike], name: str) -> list[int]:
-    """Return durations in updates, refused unless they increase inside the room."""
+def _increasing(
+    room: Room, place: Callable[[DurationLike, str], int], durations: Sequence[DurationLike], name: str
+) -> list[int]:
+    """Return durations in updates by ``place``, refused unless they increase."""
     turns: list[int] = []
     for i, duration in enumerate(durations):
-        turns.append(room.length(duration, f"{name}[{i}]"))
+        turns.append(place(duration, f"{name}[{i}]"))
         if i and turns[i] <= turns[i - 1]:
             allowed = f"later than the one before it ({room.amount(turns[i - 1])})"
             raise refusal(f"{name}[{i}]", duration, allowed, "['30ep', '60ep']")

@@ -66,12 +66,10 @@ class Sequence(Schedule):
             base = Level(1.0) if last is None or self.join == "base" else final_phase(last).reached()
             if i < len(self.milestones):
                 name = f"Sequence.milestones[{i}]"
-                end = room.length(self.milestones[i], name)
+                end = room.turn(self.milestones[i], name)
                 if end <= begin:
                     allowed = f"later than the one before it ({room.amount(begin)})"
                     raise refusal(name, self.milestones[i], allowed, _EXAMPLE)
-            if end is not None and end <= begin:
-                raise refusal("Sequence.milestones", self.milestones, f"inside the run's {room.amount(end)}", _EXAMPLE)
             for segment in fitted(schedule, replace(room, updates=None if end is None else end - begin)):
                 last = segment.on(base)
                 yield last

@@ -43,8 +43,7 @@ class Step(Schedule):
 
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
         """Yield one plateau, repeated."""
-        updates = room.clock.updates(self.step_size, "Step.step_size")
-        _check_inside(room, updates, "Step.step_size", self.step_size)
+        updates = room.turn(self.step_size, "Step.step_size")
         yield Repeat((Phase("plateau", updates, Level(0.0, fading_scale=1.0)),), None, float(self.gamma))
 
 
@@ -81,8 +80,7 @@ class MultiStep(Schedule):
         drops = [0]
         for i, milestone in enumerate(self.milestones):
             name = f"MultiStep.milestones[{i}]"
-            drops.append(room.clock.updates(milestone, name))
-            _check_inside(room, drops[-1], name, milestone)
+            drops.append(room.turn(milestone, name))
             if drops[-1] < drops[-2]:
                 allowed = f"not before the milestone before it ({room.amount(drops[-2])})"
                 raise refusal(name, milestone, allowed, "MultiStep(['30ep', '60ep'])")
@@ -90,13 +88,3 @@ class MultiStep(Schedule):
             if begin < end:
                 yield Phase("plateau", end - begin, Level(power(float(self.gamma), float(i))))
         yield from room.rest(drops[-1], "plateau", Level(power(float(self.gamma), float(len(self.milestones)))))
-
-
-def _check_inside(room: Room, updates: int, name: str, value: DurationLike) -> None:
-    """Refuse a drop that would never happen."""
-    if room.updates is not None and updates >= room.updates:
-        raise ValueError(
-            f"{name} = {value!r} lies outside the run: it is at {room.amount(updates)}, and the schedule has only "
-            f"{room.amount(room.updates)}, so the lr would never drop there. Give an earlier one, for example "
-            f"'50%', or train longer"
-        )
