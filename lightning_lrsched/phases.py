@@ -111,7 +111,7 @@ class Phase:
     def lands(self) -> bool:
         """Whether the last update of the phase is on its end level already, as with ``span = updates - 1``."""
         left = self.length - self.shift - (self.updates - 1)
-        return not self.shape.endless and abs(left) < _ROUNDING
+        return self.whole and not self.shape.endless and abs(left) < _ROUNDING
 
     def reached(self) -> Level:
         """Return the level that a phase joined to this one begins with; the last one used where the phase lands."""

@@ -61,6 +61,11 @@ def test_phase_lands_where_its_last_update_is_the_end(span: float | None, lands:
     assert Phase("x", 10, Level(1.0), Level(0.0), HalfCosine(), span=span).lands is lands
 
 
+def test_cut_swing_lands_nowhere() -> None:
+    swing = Phase("x", 8, Level(1.0), Level(0.0), HalfCosine(), span=4)
+    assert [swing.cut(k).reached() for k in range(1, 8)] == [swing.level(k) for k in range(1, 8)]
+
+
 @pytest.mark.parametrize("shape", [Decay(0.5), Hyperbola(1.0), Called(float), RunningProduct(float)])
 @pytest.mark.parametrize("span", [1, 4, 9, 10])
 def test_phase_that_goes_on_past_its_end_lands_nowhere(shape: Shape, span: float) -> None:
