@@ -10,6 +10,7 @@ from lightning_lrsched import (
     Cooldown,
     Cosine,
     Cyclic,
+    Lambda,
     Linear,
     MultiStep,
     OneCycle,
@@ -17,6 +18,7 @@ from lightning_lrsched import (
     PiecewiseLinear,
     Plan,
     Polynomial,
+    RunLength,
     Schedule,
     Sequence,
     Step,
@@ -130,11 +132,11 @@ def plateaus(warm: int, warmup: Warmup | None, drops: Iterable[int], gamma: floa
     return Plan(Sequence([Linear(warm, start_factor=start, end_factor=1.0), main], [warm]))
 
 
-Factor = tuple[int, int, float, float]
+Stretch = tuple[int, int, float, float]
 """Begin, end (exclusive), and the factors at begin and at end of a straight stretch."""
 
 
-def product(factors: list[list[Factor]], base_lr: float) -> list[Case]:
+def product(factors: list[list[Stretch]], base_lr: float) -> list[Case]:
     """Return the product of straight lines of which no more than one slopes at a time."""
     turns = sorted({turn for line in factors for begin, end, _, _ in line for turn in (begin, end)})
     pieces = []
@@ -151,13 +153,27 @@ def product(factors: list[list[Factor]], base_lr: float) -> list[Case]:
     return joined(pieces)
 
 
-def _between(line: list[Factor], begin: int, end: int) -> tuple[float, float]:
-    """Return the factors of a line at the begin and at the end of a stretch inside one of its pieces."""
+def _between(line: list[Stretch], begin: int, end: int) -> tuple[float, float]:
+    """Return the factors of a line at the begin and at the end of a stretch; its last factor goes on without end."""
     for first, last, low, high in line:
         if first <= begin and end <= last:
             slope = (high - low) / (last - first)
             return low + slope * (begin - first), low + slope * (end - first)
-    raise AssertionError(f"no piece covers {begin} to {end}")
+    return line[-1][3], line[-1][3]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Another schedule's factor, so that it can be cut where its own class would be refused."""
+
+    main: Schedule
+
+    def __call__(self, step: int) -> float:
+        """Return the factor of a step."""
+        level = Plan(self.main).resolve(RunLength()).level_at(step)
+        if level.offset:
+            raise Differs("a schedule with an absolute floor that is cut before its end")
+        return level.scale
 
 
 def cut(main: Schedule, slot: int) -> Schedule:
@@ -178,7 +194,7 @@ def _cut_power(main: Polynomial, slot: int) -> Schedule:
     if steps_of(main.total_iters or 0) <= slot:
         return main
     if main.power != 1 or main.eta_min:
-        raise Differs("a polynomial that the next schedule cuts before its end")
+        return Lambda(Factor(main))
     return _cut_line(Linear(main.total_iters), slot)
 
 
@@ -202,7 +218,7 @@ def _cut_cosine(main: Cosine, slot: int) -> Schedule:
     if main.T_max is None or steps_of(main.T_max) <= slot:
         return main
     if main.num_cycles != 0.5 or main.exponent != 1 or main.k_decay != 1:
-        raise Differs("a cosine of another form that the next schedule cuts before its end")
+        return Lambda(Factor(main))
     return SGDR(periods=[main.T_max], eta_min=main.eta_min, eta_min_ratio=main.eta_min_ratio)
 
 
@@ -217,14 +233,12 @@ def _cut_cycles(main: Cyclic, slot: int) -> Schedule:
     if up <= slot:
         return main
     if main.mode == "exp_range":
-        raise Differs("a rise of another form that the next schedule cuts before its end")
+        return Lambda(Factor(main))
     return _cut_line(Linear(up, start_factor=main.base_ratio, end_factor=1.0), slot)
 
 
 def _cut_one_cycle(main: OneCycle, slot: int) -> Schedule:
-    if steps_of(main.total_steps or 0) > slot:
-        raise Differs("a 1cycle that the next schedule cuts before its end")
-    return main
+    return Lambda(Factor(main)) if steps_of(main.total_steps or 0) > slot else main
 
 
 def _cut_constant(main: Constant, slot: int) -> Schedule:

@@ -19,7 +19,7 @@ from lightning_lrsched import (
     Warmup,
 )
 from tests.golden.adapters import Ask, Case, Cases, Differs, NotBuilt, adapter, steps_of
-from tests.golden.pieces import Factor, product
+from tests.golden.pieces import Stretch, product
 
 _LATER = {"CosineAnnealingMomentum": "schedules of momentum", "ReduceOnPlateauLR": "Plateau"}
 _NEVER = 10**9
@@ -85,6 +85,8 @@ def _chained(ask: Ask, parts: list[_Part]) -> list[Case]:
             schedules, begins = [Constant()], [0]
         if part.name == "CosineRestartLR" and len(schedules) > 1:
             raise Differs("restarts from the base lr after another schedule")
+        if part.name == "CosineAnnealingLR" and _swings(part, ask) and any(map(_moved, schedules)):
+            raise Differs("a cosine that falls from the value it finds and swings back to the base lr")
         main, holds = _MAINS[part.name](part, ask)
         schedules, begins = [*schedules, main], [*begins, part.begin]
         if not holds and part.end < _NEVER:
@@ -92,6 +94,17 @@ def _chained(ask: Ask, parts: list[_Part]) -> list[Case]:
             schedules, begins = [*schedules, Constant()], [*begins, part.end - 1]
     main = Sequence(schedules, begins[1:], join="reached") if len(schedules) > 1 else schedules[0]
     return [*_warmed(ask, parts, schedules, begins), Case(Plan(main), ask.base_lr)]
+
+
+def _swings(part: _Part, ask: Ask) -> bool:
+    """Whether a cosine goes past its first fall."""
+    return min(part.acts, ask.horizon - part.begin) > int(part.params["T_max"]) * part.each
+
+
+def _moved(before: Schedule) -> bool:
+    """Whether a schedule leaves another lr than the base lr behind."""
+    held = isinstance(before, Constant) and (before.total_iters is not None or before.factor == 1.0)
+    return not held and not (isinstance(before, Linear) and before.end_factor == 1.0)
 
 
 def _warmed(ask: Ask, parts: list[_Part], schedules: list[Schedule], begins: list[int]) -> list[Case]:
@@ -156,18 +169,18 @@ _MAINS: dict[str, Callable[[_Part, Ask], tuple[Schedule, bool]]] = {
 }
 
 
-def _straight_line(part: _Part, horizon: int) -> list[Factor]:
+def _straight_line(part: _Part, horizon: int) -> list[Stretch]:
     start, end = part.params.get("start_factor", 1.0 / 3), part.params.get("end_factor", 1.0)
     far = max(horizon, part.end)
     return _framed(part, [(part.begin, part.end - 1, start, end), (part.end - 1, far, end, end)])
 
 
-def _straight_constant(part: _Part, horizon: int) -> list[Factor]:
+def _straight_constant(part: _Part, horizon: int) -> list[Stretch]:
     factor, far = part.params.get("factor", 1.0 / 3), max(horizon, part.end)
     return _framed(part, [(part.begin, part.end - 1, factor, factor), (part.end - 1, far, 1.0, 1.0)])
 
 
-def _straight_plateaus(part: _Part, horizon: int) -> list[Factor]:
+def _straight_plateaus(part: _Part, horizon: int) -> list[Stretch]:
     turns = [part.begin, *(part.begin + drop for drop in part.drops(horizon))]
     gamma, ends = part.params.get("gamma", 0.1), [*turns[1:], max(horizon, turns[-1] + 1)]
     return _framed(
@@ -175,12 +188,12 @@ def _straight_plateaus(part: _Part, horizon: int) -> list[Factor]:
     )
 
 
-def _framed(part: _Part, line: list[Factor]) -> list[Factor]:
+def _framed(part: _Part, line: list[Stretch]) -> list[Stretch]:
     """Return a line of factors that begins with 1 at step 0."""
     return [*([(0, part.begin, 1.0, 1.0)] if part.begin else []), *line]
 
 
-_STRAIGHT: dict[str, Callable[[_Part, int], list[Factor]]] = {
+_STRAIGHT: dict[str, Callable[[_Part, int], list[Stretch]]] = {
     "LinearLR": _straight_line,
     "ConstantLR": _straight_constant,
     "StepLR": _straight_plateaus,

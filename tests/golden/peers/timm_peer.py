@@ -38,13 +38,18 @@ def _by_formula(
     warmup_t: int,
     warmup_lr_init: float,
     warmup_prefix: bool,
+    to_schedule: bool = False,
 ) -> Case:
-    """Return the peer's cycles as a function of the step; ``weight`` falls from 1 to 0 in each of them."""
+    """Return the peer's cycles as a function of the step; ``weight`` falls from 1 to 0 in each of them.
+
+    The warmup leads to the base lr, or with ``to_schedule`` to where the cycles are at its end.
+    """
     base = ask.base_lr
 
     def lr(t: float) -> float:
         if t < warmup_t:
-            return warmup_lr_init + t * (base - warmup_lr_init) / warmup_t
+            target = lr(warmup_t) if to_schedule and not warmup_prefix else base
+            return warmup_lr_init + t * (target - warmup_lr_init) / warmup_t
         left, length, cycle = Fraction(t) - (warmup_t if warmup_prefix else 0), exact(t_initial), 0
         while left >= length and cycle < cycle_limit:
             left, length, cycle = left - length, length * exact(cycle_mul), cycle + 1
@@ -176,8 +181,22 @@ def tanh(
         main = Tanh(t_initial - warmup_t, lb=begun, ub=ub, eta_min=lr_min)
         first = lr_min + (ask.base_lr - lr_min) * (0.5 - 0.5 * math.tanh(begun))
         return Case(Plan(main, ramp(warmup_t, warmup_lr_init / first)), ask.base_lr)
-    if (warmup_t and not warmup_prefix) or (cycle_limit > 1 and cycle_decay != 1.0):
-        raise Differs(_UNDER_WAY if cycle_decay == 1.0 else _CYCLES)
+    under_way = warmup_t > 0 and not warmup_prefix
+    if under_way or (cycle_limit > 1 and cycle_decay != 1.0):
+        return _by_formula(
+            ask,
+            _UNDER_WAY if under_way else _CYCLES,
+            lambda x: 0.5 - 0.5 * math.tanh(lb * (1 - x) + ub * x),
+            t_initial=t_initial,
+            lr_min=lr_min,
+            cycle_mul=cycle_mul,
+            cycle_decay=cycle_decay,
+            cycle_limit=cycle_limit,
+            warmup_t=warmup_t,
+            warmup_lr_init=warmup_lr_init,
+            warmup_prefix=warmup_prefix,
+            to_schedule=True,
+        )
     return _cycles(
         ask,
         lambda length: Tanh(length, lb=lb, ub=ub, eta_min=lr_min),

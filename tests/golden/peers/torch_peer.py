@@ -20,11 +20,13 @@ from lightning_lrsched import (
     Step,
 )
 from tests.golden.adapters import Ask, Case, Differs, NotBuilt, adapter, main_of, not_built, ramp, same
-from tests.golden.pieces import cut
+from tests.golden.pieces import Factor, cut
 from tests.golden.written import Written
 
 not_built("Plateau", "ReduceLROnPlateau")
 not_built("a product of schedules", "ChainedScheduler")
+
+_CUT = "a schedule that the next one cuts before its end"
 
 
 @adapter("StepLR")
@@ -149,16 +151,25 @@ def sequential(
     lone = [main_of(name, ask, params) for name, params, _ in parts]
     if len({case.base_lr for case in lone}) > 1:
         raise Differs("schedules with peaks of their own")
+    if any(name == "SequentialLR" for name, _, _ in parts):
+        raise Differs("a nested SequentialLR skips values in torch, or cannot be stepped at all")
     mains = [cut(case.plan.main, slot) for case, (_, _, slot) in zip(lone[:-1], parts, strict=False)]
     mains.append(lone[-1].plan.main)
     if any(isinstance(main, Multiplicative) for main in mains[1:]):
         raise Differs("a product goes on from the last value used, which is used twice")
     turns = [sum(slot for _, _, slot in parts[: i + 1]) for i in range(len(parts) - 1)]
     base_lr = lone[0].base_lr
-    chained = Case(Plan(Sequence(mains, turns) if turns else mains[0]), base_lr)
+    chained = Case(
+        Plan(Sequence(mains, turns) if turns else mains[0]), base_lr, written=_CUT if any(map(_is_cut, mains)) else ""
+    )
     if len(parts) == 2 and (warmup := _as_warmup(*parts[0], mains[1])):
         return [Case(Plan(mains[1], warmup), base_lr), chained]
     return [chained]
+
+
+def _is_cut(main: Schedule) -> bool:
+    """Whether a schedule is the function of one that ends later."""
+    return isinstance(main, Lambda) and isinstance(main.lr_lambda, Factor)
 
 
 def _as_warmup(name: str, params: dict[str, Any], slot: int, main: Schedule) -> Any:

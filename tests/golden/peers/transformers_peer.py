@@ -155,12 +155,13 @@ def warmup_stable_decay(
         num_stable_steps = (num_training_steps or 0) - num_warmup_steps - num_decay_steps
     main = _stable_decay(num_stable_steps, num_decay_steps, decay_type, min_lr_ratio, num_cycles)
     total = num_warmup_steps + num_stable_steps + num_decay_steps
+    run = None if isinstance(main, Sequence) else total
     if warmup_type != "1-sqrt" or not num_warmup_steps:
-        return Case(Plan(main, ramp(num_warmup_steps, min_lr_ratio, warmup_type)), ask.base_lr, total)
+        return Case(Plan(main, ramp(num_warmup_steps, min_lr_ratio, warmup_type)), ask.base_lr, run)
     # The rise is a polynomial from the lower lr up to the peak, which the main schedule takes over as its base.
     rise = Polynomial(num_warmup_steps, 0.5, eta_min=ask.base_lr)
     plan = Plan(Sequence([rise, main], [num_warmup_steps], join="reached"))
-    return Case(plan, min_lr_ratio * ask.base_lr, total)
+    return Case(plan, min_lr_ratio * ask.base_lr, run)
 
 
 def _stable_decay(stable: int, decay: int, shape: str, ratio: float, num_cycles: float) -> Schedule:
