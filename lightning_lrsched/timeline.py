@@ -97,8 +97,8 @@ class Timeline:
         return self.damped(span.phase.level((step - span.start) // self.stride), step)
 
     def damped(self, level: Level, step: int) -> Level:
-        """Return the level of a step times the factor of a warmup that overlaps it."""
-        update = step // self.stride
+        """Return the level of a step times the factor of a warmup that overlaps it; after the end the last factor."""
+        update = step // self.stride if self._end is None else min(step // self.stride, self._end - 1)
         if self.damping is None or update >= self.damping.updates:
             return level
         return level.times(self.damping.level(update).scale)
@@ -218,8 +218,9 @@ class Timeline:
             mine = inside & (places == place)
             scale[mine], offset[mine] = _levels(self.segments[place], updates[mine] - self._starts[place])
         if self.damping is not None:
-            early = updates < self.damping.updates
-            factor, _ = self.damping.levels(updates[early].astype(np.float64), _NO_FADE)
+            used = updates if self._end is None else np.minimum(updates, self._end - 1)
+            early = used < self.damping.updates
+            factor, _ = self.damping.levels(used[early].astype(np.float64), _NO_FADE)
             scale[early], offset[early] = factor * scale[early], factor * offset[early]
         return scale * base_lr + offset
 
