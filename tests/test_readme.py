@@ -6,11 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_lrsched import SGDR, Plan, RunLength
+from lightning_lrsched import SGDR, Plan, RunLength, schedules
 from lightning_lrsched.describe import plan_table
 from tests.modules import SmallModule
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def block_with(text: str) -> str:
+    """Return the one Python block that has a text."""
+    [block] = [block for block in blocks("python") if text in block]
+    return block
 
 
 def blocks(language: str) -> list[str]:
@@ -21,16 +27,24 @@ def test_the_example_trains_and_tests(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     scope: dict[str, object] = {"model": SmallModule()}
-    exec(blocks("python")[0], scope)
+    exec(block_with("trainer.fit"), scope)
     files = sorted(path.name for path in tmp_path.glob("lightning_logs/version_0/checkpoints/*.ckpt"))
     assert [name.partition("-")[0] for name in files] == ["cycle=0", "cycle=1", "cycle=2"]
     assert (tmp_path / "mlflow.db").exists()
 
 
+def test_the_other_examples_run() -> None:
+    exec(block_with("others="), {})
+
+
+def test_every_schedule_is_in_the_table() -> None:
+    for name in (*schedules.__all__, "TorchScheduler", "Plateau"):
+        assert re.search(rf"`{name}\b", README), name
+
+
 def test_the_timeline_example_says_what_its_comments_say() -> None:
     scope: dict[str, object] = {}
-    code = blocks("python")[1]
-    exec(code, scope)
+    exec(block_with("timeline.boundaries"), scope)
     assert eval("timeline.lr(50, base_lr=0.1)", scope) == 0.1
     assert eval("timeline.boundaries", scope) == (0, 50, 1000)
     curve = eval("timeline.lr(np.arange(1000), base_lr=0.1)", scope)
