@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from lightning_lrsched.phases import Span
 from lightning_lrsched.timeline import Timeline
 
+Row: TypeAlias = tuple[str, str, str, str]
+
+HEADER: Row = ("phase", "cycle", "steps", "lr")
 _ROWS = 12
 _MOST_PHASES = 10_000
 
@@ -18,17 +21,21 @@ def plan_table(timeline: Timeline, base_lr: float) -> str:
         timeline: what to describe.
         base_lr: peak lr that the lrs are computed with.
     """
-    spans = list(islice(timeline.spans(), _ROWS + 1))
-    rows = [("phase", "cycle", "steps", "lr")]
-    rows += [_row(timeline, span, base_lr) for span in spans[:_ROWS]]
+    rows, more = phase_rows(timeline, base_lr)
+    rows = [HEADER, *rows]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    if len(spans) > _ROWS:
-        lines.append(f"... and so on{_until(timeline)}")
-    return "\n".join(f"  {line}" for line in lines)
+    return "\n".join(f"  {line}" for line in (*lines, more) if line)
 
 
-def _row(timeline: Timeline, span: Span, base_lr: float) -> tuple[str, str, str, str]:
+def phase_rows(timeline: Timeline, base_lr: float) -> tuple[list[Row], str]:
+    """Return the cells of the first dozen phases, and a line that tells of the others; empty where there are none."""
+    spans = list(islice(timeline.spans(), _ROWS + 1))
+    more = f"... and so on{_until(timeline)}" if len(spans) > _ROWS else ""
+    return [_row(timeline, span, base_lr) for span in spans[:_ROWS]], more
+
+
+def _row(timeline: Timeline, span: Span, base_lr: float) -> Row:
     """Return the cells of one phase: the lr of its first step and of its last one."""
     if span.stop is None:
         return span.name, str(span.cycle), f"{span.start} ...", f"{timeline.lr(span.start, base_lr):.4g}"

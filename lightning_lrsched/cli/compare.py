@@ -1,12 +1,11 @@
-"""The command line: ``lrsched compare`` shows runs of an MLflow experiment side by side."""
+"""``lrsched compare``: the runs of an MLflow experiment side by side."""
 
 import argparse
-import math
 import sys
-from collections.abc import Callable, Sequence
-from importlib import metadata, util
+from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_lrsched.cli.arguments import check_installed, check_picture, number
 from lightning_lrsched.compare import (
     CompareError,
     Goal,
@@ -23,10 +22,7 @@ from lightning_lrsched.compare import (
     table_rows,
 )
 
-_UNBOUNDED = 10_000
-_REFUSED, _INTERRUPTED = 2, 130
-_PICTURES = (".png", ".svg", ".pdf")
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   lrsched compare --experiment sgdr-study
   lrsched compare --experiment sgdr-study --metric val_acc --target 0.95
@@ -35,47 +31,10 @@ examples:
 
 exit codes: 0 done, 2 nothing to compare (the message says why)
 """
+_UNBOUNDED = 10_000
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        argv: arguments without the program's name; default those of the process.
-    """
-    args = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], None] = args.command
-    try:
-        command(args)
-    except CompareError as error:
-        sys.stderr.write(f"lrsched: {error}\n")
-        return _REFUSED
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="lrsched", description="Learning-rate schedules for PyTorch Lightning, from the command line."
-    )
-    parser.add_argument("--version", action="version", version=f"lrsched {metadata.version('lightning-lrsched')}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    compare = commands.add_parser(
-        "compare",
-        help="show the runs of an MLflow experiment side by side",
-        description="Print a table of the runs of an MLflow experiment, the best first,\nand draw their learning rates "
-        "over their validation curves.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    compare.set_defaults(command=_compare)
-    _add_compare_arguments(compare)
-    return parser
-
-
-def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``lrsched compare``."""
     parser.add_argument("--experiment", required=True, metavar="NAME", help="the experiment's name")
     parser.add_argument(
@@ -98,7 +57,7 @@ def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target",
         metavar="X",
-        type=_number,
+        type=number,
         help="value to reach (default: the worst of the runs' best values, so that all reach it)",
     )
     parser.add_argument(
@@ -110,21 +69,10 @@ def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _number(text: str) -> float:
-    """Return a finite number from an argument."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number, such as 0.25")
-    return number
-
-
-def _compare(args: argparse.Namespace) -> None:
+def compare(args: argparse.Namespace) -> None:
     """Print the table of an experiment's runs, draw the picture, and print where it is."""
-    _check_installed("mlflow", "matplotlib", "rich")
-    _check_picture(args.png)
+    check_installed("all", "mlflow", "matplotlib", "rich")
+    check_picture(args.png, "--png", "compare.png")
     uri = args.tracking_uri or default_uri()
     sys.stderr.write(f"reading experiment {args.experiment!r} from {masked(uri)} ...\n")
     sys.stderr.flush()
@@ -155,22 +103,3 @@ def _print_table(rows: Sequence[Row], goal: Goal, title: str) -> None:
     elif console.width < needed.minimum:
         table = rich_table(rows, goal, title, colors, narrow=True)
     console.print(table)
-
-
-def _check_installed(*names: str) -> None:
-    """Refuse to start where an optional package is missing."""
-    missing = [name for name in names if util.find_spec(name) is None]
-    if missing:
-        raise CompareError(f"{' and '.join(missing)} missing; install with: pip install 'lightning-lrsched[all]'")
-
-
-def _check_picture(path: Path) -> None:
-    """Refuse a picture that could not be written, before the runs are read."""
-    if path.suffix.lower() not in _PICTURES:
-        raise CompareError(f"--png {path} must end in {', '.join(_PICTURES)}, for example --png compare.png")
-    if not path.parent.is_dir():
-        raise CompareError(f"--png {path}: there is no folder {path.parent}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,101 @@
+"""What a LightningCLI file says of the schedule and of the run."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_lrsched.cli.arguments import CommandError
+from lightning_lrsched.expression import from_config
+
+_CALLBACK = "LearningRateScheduler"
+_PARTS = ("main", "warmup", "cooldown")
+_ENTRY = "trainer: {callbacks: [{class_path: lightning_lrsched.LearningRateScheduler, init_args: {main: Cosine}}]}"
+# YAML 1.1 reads 1e-5 as text; LightningCLI reads it as a number.
+_FLOAT = re.compile(r"^[-+]?([0-9][0-9_]*)(\.[0-9_]*)?[eE][-+]?[0-9]+$")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The parts of a LightningCLI file that speak of the lr; None for what it does not say.
+
+    Args:
+        callback: arguments of its LearningRateScheduler, with schedules in place of their class paths.
+        max_epochs: the trainer's.
+        max_steps: the trainer's.
+        lr: the lr of its optimizer section.
+    """
+
+    callback: Mapping[str, Any]
+    max_epochs: int | None
+    max_steps: int | None
+    lr: float | None
+
+
+def read_config(path: Path) -> Config:
+    """Return what a file says.
+
+    Raises:
+        CommandError: if it cannot be read, or has no LearningRateScheduler.
+        ValueError: if a schedule in it is refused.
+    """
+    document = _load(path)
+    trainer = _section(document, "trainer")
+    listed = trainer.get("callbacks")
+    callbacks = listed if isinstance(listed, list) else [listed]
+    found = [entry for entry in callbacks if _class_name(entry) == _CALLBACK]
+    if len(found) != 1:
+        count = len(found) or "no"
+        raise CommandError(f"{path} has {count} {_CALLBACK} under trainer.callbacks, not one. For example: {_ENTRY}")
+    lr = _section(_section(document, "optimizer"), "init_args").get("lr")
+    return Config(
+        _arguments(_section(found[0], "init_args")),
+        _known(trainer.get("max_epochs")),
+        _known(trainer.get("max_steps")),
+        float(lr) if isinstance(lr, int | float) and lr > 0 else None,
+    )
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    """Return the file's content, or that of its ``fit`` section where it has one."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML as LightningCLI reads it."""
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789"))
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot read --config {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise CommandError(f"--config {path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, Mapping):
+        raise CommandError(f"--config {path} is no LightningCLI file. For example: {_ENTRY}")
+    return _section(document, "fit") or document
+
+
+def _section(document: Any, name: str) -> Mapping[str, Any]:
+    """Return a part of the file; empty where it is not there."""
+    part = document.get(name) if isinstance(document, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
+
+
+def _class_name(entry: object) -> str:
+    """Return the name of the class that an entry of a list means."""
+    path = entry.get("class_path", "") if isinstance(entry, Mapping) else entry
+    return str(path).rpartition(".")[2]
+
+
+def _arguments(init: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the callback's arguments with schedules in place of their class paths, those of a Plan among them."""
+    main = init.get("main")
+    if _class_name(main) == "Plan":
+        init = {**init, "main": None, **_section(main, "init_args")}
+    return {key: from_config(value) if key in _PARTS else value for key, value in init.items()}
+
+
+def _known(length: object) -> int | None:
+    """Return a length of the trainer's section; None for -1, which is Lightning's word for no limit."""
+    return length if isinstance(length, int) and not isinstance(length, bool) and length > 0 else None

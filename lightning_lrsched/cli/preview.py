@@ -1,0 +1,164 @@
+"""``lrsched preview``: the learning rate of a plan, drawn without training."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning_lrsched.cli.arguments import CommandError, check_installed, check_picture, count, positive
+from lightning_lrsched.cli.config import Config, read_config
+from lightning_lrsched.compare import run_colors
+from lightning_lrsched.expression import parse_part, parse_schedule
+from lightning_lrsched.plan import UPDATES, Plan
+from lightning_lrsched.preview import Curve, phase_table, preview_figure, shown_steps, terminal_chart
+from lightning_lrsched.room import Schedule
+from lightning_lrsched.units import RunLength
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXAMPLES = """\
+examples:
+  lrsched preview "SGDR(T_0='10ep', T_mult=2)" --warmup 5% --epochs 70 --steps-per-epoch 391 --lr 0.1 -o curve.png
+  lrsched preview "Cosine()" "SGDR('10ep', T_mult=2)" --epochs 70 --steps-per-epoch 100
+  lrsched preview "WSD('20%')" --warmup "Warmup('2%', shape='cosine')" --total-steps 100000
+  lrsched preview --config config.yaml --steps-per-epoch 391
+
+exit codes: 0 done, 2 refused (the message says why)
+"""
+_LR = 0.1
+_LENGTHS = "On this command line: --total-steps 10000, or --epochs 70 --steps-per-epoch 391"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``lrsched preview``."""
+    add = parser.add_argument
+    add("schedules", nargs="*", metavar="SCHEDULE", help="as a Python call; several are laid over one another")
+    add("--config", type=Path, metavar="FILE", help="a LightningCLI file; the other options override what it says")
+    add("--warmup", metavar="W", help="its length (500, 5ep, 5%%), or a call such as \"Warmup('5%%', shape='cosine')\"")
+    add("--cooldown", metavar="C", help="the same for a fall at the end of the run, or a call of Cooldown")
+    add("--update", choices=UPDATES, help="when the lr changes (default: step)")
+    add("--epochs", type=count, metavar="N", help="length of the run, with --steps-per-epoch")
+    add("--steps-per-epoch", type=count, metavar="N", help="optimizer steps of an epoch")
+    add("--total-steps", type=count, metavar="N", help="length of the run in optimizer steps")
+    add("--lr", type=positive, metavar="X", help=f"peak lr (default: the file's optimizer, else {_LR})")
+    add("-o", "--output", type=Path, metavar="FILE", help="also draw a picture, as .png, .svg or .pdf")
+
+
+def preview(args: argparse.Namespace) -> None:
+    """Print the chart and the phases of each schedule, and write the picture if one is asked for."""
+    check_installed("cli", "plotext", "rich")
+    if args.output is not None:
+        check_installed("plot", "matplotlib")
+        check_picture(args.output, "--output", "curve.png")
+    try:
+        curves = _curves(args)
+    except ValueError as refused:
+        hint = f". {_LENGTHS}" if "unknown" in str(refused) or "no known end" in str(refused) else ""
+        raise CommandError(f"{refused}{hint}") from refused
+    colors = run_colors(len(curves))
+    _print(curves, colors)
+    if args.output is not None:
+        try:
+            preview_figure(curves, colors).savefig(args.output, dpi=150)
+        except OSError as error:
+            raise CommandError(f"cannot write the picture: {error}") from error
+        sys.stdout.write(f"{args.output.resolve()}\n")
+
+
+def _curves(args: argparse.Namespace) -> list[Curve]:
+    """Return the curves of all schedules that the arguments and the file name.
+
+    Raises:
+        CommandError: if there is no schedule, or a length is missing.
+        ValueError: if a part of a plan is refused.
+    """
+    config = Config({}, None, None, None) if args.config is None else read_config(args.config)
+    run = _run(args, config)
+    update = args.update or config.callback.get("update", "step")
+    lr = args.lr or config.lr or _LR
+    plans = list(_plans(args, config))
+    timelines = [plan.resolve(run, update) for plan in plans]
+    stop = run.total_steps or max(map(shown_steps, timelines))
+    if run.total_steps is None:
+        sys.stderr.write(f"the run has no known end: its first {stop} steps are shown. {_LENGTHS}\n")
+    return [
+        Curve(_name(plan), timeline, lr, stop, run.steps_per_epoch)
+        for plan, timeline in zip(plans, timelines, strict=True)
+    ]
+
+
+def _run(args: argparse.Namespace, config: Config) -> RunLength:
+    """Return the length of the run: what the command line says, else what the file says."""
+    per_epoch = args.steps_per_epoch or config.callback.get("steps_per_epoch")
+    if args.total_steps and args.epochs:
+        raise CommandError("--total-steps and --epochs both give the length of the run. Pass one of them")
+    if args.total_steps:
+        return RunLength(args.total_steps, per_epoch)
+    epochs = args.epochs or config.max_epochs
+    given = None if args.epochs else config.callback.get("total_steps")
+    limits = [] if args.epochs or config.max_steps is None else [config.max_steps]
+    if epochs and per_epoch:
+        limits.append(epochs * per_epoch)
+    if epochs and not (limits or given):
+        raise CommandError(
+            f"the run has {epochs} epochs of unknown length. Pass the optimizer steps of one, for example "
+            "--steps-per-epoch 391, or the whole run, for example --total-steps 10000"
+        )
+    return RunLength(given or min(limits, default=None), per_epoch)
+
+
+def _plans(args: argparse.Namespace, config: Config) -> Iterator[Plan]:
+    """Yield the plan of the file and those of the command line, which share warmup and cooldown."""
+    schedules: list[Schedule] = [parse_schedule(text) for text in args.schedules]
+    if args.config is not None:
+        schedules.insert(0, _file_schedule(config))
+    if not schedules:
+        raise CommandError("what shall be drawn? Pass a schedule, for example \"SGDR('10ep', T_mult=2)\", or --config")
+    parts = {
+        name: config.callback.get(name) if text is None else parse_part(text)
+        for name, text in (("warmup", args.warmup), ("cooldown", args.cooldown))
+    }
+    for schedule in schedules:
+        yield Plan(schedule, **parts)  # type: ignore[arg-type]  # the plan checks them
+
+
+def _file_schedule(config: Config) -> Schedule:
+    """Return the main schedule of a file."""
+    main = config.callback.get("main")
+    if main is None:
+        raise CommandError(
+            "the LearningRateScheduler of the file has no main schedule: it follows the scheduler that the module "
+            "returns, which only training knows"
+        )
+    return main  # type: ignore[no-any-return]  # the plan checks it
+
+
+def _name(plan: Plan) -> str:
+    """Return a plan as it was asked for."""
+    parts = [str(plan.main)]
+    parts += [f"{name}={part}" for name, part in (("warmup", plan.warmup), ("cooldown", plan.cooldown)) if part]
+    return ", ".join(parts)
+
+
+def _print(curves: Sequence[Curve], colors: Sequence[str]) -> None:
+    """Print the chart as wide as the terminal is, and a table of phases for each curve."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    hues = _terminal_colors(console, colors)
+    sys.stdout.write(terminal_chart(curves, hues, console.width) + "\n")
+    for index, (curve, color) in enumerate(zip(curves, colors, strict=True)):
+        sign = "●" if hues or len(curves) == 1 else str((index + 1) % 10)
+        console.print(phase_table(curve, Text.assemble((sign, color), f" {curve.name}")))
+
+
+def _terminal_colors(console: "Console", colors: Sequence[str]) -> list[int] | None:
+    """Return the nearest of the terminal's 256 colours for each; None where it shows none."""
+    from rich.color import Color, ColorSystem
+
+    if not console.is_terminal or console.no_color or console.color_system is None:
+        return None
+    return [Color.parse(color).downgrade(ColorSystem.EIGHT_BIT).number or 0 for color in colors]
