@@ -186,6 +186,12 @@ class Timeline:
             segment = segment.phases((segment.count or 1) - 1)[-1]
         return segment.last()
 
+    def _repr_html_(self) -> str:
+        """Return the curve and the table of phases, as a notebook shows them."""
+        from lightning_lrsched.preview import timeline_html
+
+        return timeline_html(self)
+
     def _restart(self, index: int) -> int | None:
         """Return the update at which restart ``index`` happens, or None if there is none."""
         place = bisect_right(self._restarts, index) - 1
