@@ -107,7 +107,7 @@ def main() -> None:
             progress.update(task, description=name)
             L.seed_everything(0, verbose=False)
             callbacks = [scheduler, MLflowTracker(experiment="demo", run_name=name), Bar(progress, task)]
-            if isinstance(scheduler.main, SGDR):
+            if isinstance(scheduler.plan.main, SGDR):
                 callbacks.append(checkpoints)
             trainer = L.Trainer(
                 max_epochs=options.epochs,
@@ -116,7 +116,7 @@ def main() -> None:
                 callbacks=callbacks,
                 enable_progress_bar=False,
                 enable_model_summary=False,
-                enable_checkpointing=isinstance(scheduler.main, SGDR),
+                enable_checkpointing=isinstance(scheduler.plan.main, SGDR),
             )
             trainer.fit(Digits(), *data())
     lrsched(["compare", "--experiment", "demo", "--tracking-uri", "sqlite:///mlflow.db", "--png", "compare.png"])
