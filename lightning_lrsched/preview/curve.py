@@ -154,7 +154,8 @@ def _turns(phase: Phase, updates: int, most: int) -> Iterator[int]:
         return
     apart = (phase.updates if phase.span is None else phase.span) / phase.shape.halves
     first, last = math.floor(phase.shift / apart) + 1, math.ceil((phase.shift + updates - 1) / apart) - 1
-    count = max(0, last - first + 1)
-    for turn in range(first, last + 1) if count <= most else (first + i * count // most for i in range(most)):
+    count, pairs = max(0, last - first + 1), most // 2
+    some = (first + i * count // pairs + side for i in range(pairs) for side in (0, 1))
+    for turn in range(first, last + 1) if count <= most else some:
         at = turn * apart - phase.shift
         yield from (math.floor(at), math.ceil(at))

@@ -35,7 +35,7 @@ def terminal_chart(curves: Sequence[Curve], colors: Sequence[int] | None, width:
         marker = plain if colors is None else plotext.marker("braille", colors[index])
         figure.draw(figure.signal(places.tolist(), lrs.tolist(), marker=marker).lines())
     end = max(curve.stop / (curve.steps_per_epoch or 1) for curve in curves)
-    ticks = round_ticks(end, max(2, width // _TICK_WIDTH))
+    ticks = round_ticks(end, max(3, width // _TICK_WIDTH))
     figure.ruler("x").lim(0, end)
     figure.ruler("x").ticks(ticks, [f"{tick:,.15g}" for tick in ticks])
     figure.label(curves[0].unit, "x")
@@ -65,7 +65,7 @@ def phase_table(curve: Curve, title: "Text") -> "Table":
 
 
 def round_ticks(end: float, most: int) -> list[float]:
-    """Return round numbers from 0 up to ``end``, 1, 2 or 5 times a power of ten apart, in at most ``most`` intervals.
+    """Return round numbers from 0 up to ``end``, 1, 2 or 5 times a power of ten apart, in at most ``most`` intervals (from 3).
 
     >>> round_ticks(70, 5)
     [0.0, 20.0, 40.0, 60.0]
