@@ -164,7 +164,8 @@ class SGDR(Schedule):
         rise = self._rise(room, index, updates)
         if rise:
             yield Phase("rise", rise, self._low(index - 1), peak, Straight(), restart=True)
-        span = inclusive_span(updates - rise, self.inclusive, "SGDR.T_0")
+        name = "SGDR.T_0" if self.periods is None else f"SGDR.periods[{index}]"
+        span = inclusive_span(updates - rise, self.inclusive, name)
         low = self._low(index)
         yield Phase("cosine cycle", updates - rise, peak, low, HalfCosine(), restart=not rise, span=span)
 

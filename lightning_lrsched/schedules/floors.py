@@ -1,6 +1,7 @@
 """What several schedules share: how they store durations, and how they read their floor."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 from lightning_lrsched.checks import check_flag, check_number, refusal, shown, store_number
 from lightning_lrsched.phases import Level
@@ -8,10 +9,14 @@ from lightning_lrsched.units import plain_duration
 
 
 def store_plain(schedule: object, *names: str) -> None:
-    """Replace the durations of a frozen schedule by their plain form, so that equal schedules compare equal."""
+    """Replace the durations of a frozen schedule by their plain form, so that equal schedules compare equal.
+
+    None stays only where it is the default.
+    """
+    optional = {field.name for field in fields(schedule) if field.default is None}  # type: ignore[arg-type]
     for name in names:
         value = getattr(schedule, name)
-        if value is not None:
+        if value is not None or name not in optional:
             object.__setattr__(schedule, name, plain_duration(value, f"{type(schedule).__name__}.{name}"))
 
 
