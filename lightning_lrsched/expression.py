@@ -89,6 +89,8 @@ def _value(node: ast.expr, text: str) -> object:
     if isinstance(node, ast.List | ast.Tuple):
         return [_value(item, text) for item in node.elts]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and all(word.arg for word in node.keywords):
+        if len({word.arg for word in node.keywords}) < len(node.keywords):
+            raise refusal("schedule", text, "a call with every keyword once", _EXAMPLE)
         positional = [_value(argument, text) for argument in node.args]
         return _build(node.func.id, positional, {str(word.arg): _value(word.value, text) for word in node.keywords})
     try:

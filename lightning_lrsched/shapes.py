@@ -12,6 +12,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_lrsched.checks import check_number
+
 Array = NDArray[np.float64]
 _PI, _cos = math.pi, math.cos
 X = TypeVar("X", float, Array)
@@ -273,6 +275,12 @@ class Tilted(Shape):
         return weight if self.gamma == 1.0 else weight * power(self.gamma, x)
 
 
+def _factor(owner: str, function: Callable[[int], float], step: int) -> float:
+    """Return what a user's function says of a step, refused if it is no factor."""
+    example = f"{owner}(my_function) with a function that returns 0.5"
+    return check_number(f"{owner}.lr_lambda({step})", function(step), example, at_least=0.0)
+
+
 @dataclass(frozen=True)
 class Called(Shape):
     """A user's function of the step as the weight; the progress is the step itself.
@@ -286,7 +294,7 @@ class Called(Shape):
 
     def __call__(self, x: X) -> X:
         """Return what the function says at ``x``."""
-        return each(lambda value: float(self.function(round(value))), x)
+        return each(lambda value: _factor("Lambda", self.function, round(value)), x)
 
 
 class RunningProduct(Shape):
@@ -320,5 +328,5 @@ class RunningProduct(Shape):
     def _up_to(self, step: int) -> float:
         products: array[float] = self._products
         while len(products) <= step:
-            products.append(products[-1] * float(self.function(len(products))))
+            products.append(products[-1] * _factor("Multiplicative", self.function, len(products)))
         return products[step]

@@ -8,7 +8,7 @@ from lightning_lrsched.checks import check_choice, check_flag, check_number, ref
 from lightning_lrsched.phases import Level, Phase
 from lightning_lrsched.room import short_repr
 from lightning_lrsched.shapes import HOLD, Geometric, HalfCosine, Monomial, Rectified, Saturating, Shape, Straight
-from lightning_lrsched.units import DurationLike, plain_duration, round_half_up
+from lightning_lrsched.units import MOST_STEPS, DurationLike, plain_duration, round_half_up
 
 _RAMPS: dict[str, Shape] = {"linear": Straight(), "cosine": HalfCosine(), "constant": HOLD}
 _SHAPES = (*_RAMPS, "exponential", "polynomial", "saturating", "radam")
@@ -97,7 +97,10 @@ class Warmup:
         check_choice("Warmup.untuned.shape", shape, ("linear", *_OVERLAPPING), "Warmup.untuned(shape='radam')")
         check_number("Warmup.untuned.beta2", beta2, example, at_least=0.0, below=1.0)
         steps = 1 / (1 - Fraction(Decimal(repr(float(beta2)))))
-        return cls(max(1, round_half_up(2 * steps if shape == "linear" else steps)), shape, overlap=True)
+        duration = round_half_up(2 * steps if shape == "linear" else steps)
+        if duration > MOST_STEPS:
+            raise refusal("Warmup.untuned.beta2", beta2, f"less near 1, for at most {MOST_STEPS:.0e} steps", example)
+        return cls(max(1, duration), shape, overlap=True)
 
     def phases(self, target: Level, updates: int) -> tuple[Phase, ...]:
         """Return the warmup of ``updates`` updates up to ``target``, the main schedule's first level."""
