@@ -11,7 +11,7 @@ from lightning_lrsched.cli.config import Config, read_config
 from lightning_lrsched.compare import run_colors
 from lightning_lrsched.expression import parse_part, parse_schedule
 from lightning_lrsched.plan import UPDATES, Plan
-from lightning_lrsched.preview import Curve, phase_table, preview_figure, shown_steps, terminal_chart
+from lightning_lrsched.preview import Curve, phase_table, preview_figure, shown_steps, sign_of, terminal_chart
 from lightning_lrsched.room import Schedule
 from lightning_lrsched.units import RunLength
 
@@ -149,10 +149,12 @@ def _print(curves: Sequence[Curve], colors: Sequence[str]) -> None:
 
     console = Console()
     hues = _terminal_colors(console, colors)
-    sys.stdout.write(terminal_chart(curves, hues, console.width) + "\n")
+    ascii_only = console.options.ascii_only
+    sys.stdout.write(terminal_chart(curves, hues, console.width, ascii_only=ascii_only) + "\n")
     for index, (curve, color) in enumerate(zip(curves, colors, strict=True)):
-        sign = "●" if hues or len(curves) == 1 else str((index + 1) % 10)
-        console.print(phase_table(curve, Text.assemble((sign, color), f" {curve.name}")))
+        sign = sign_of(index) if ascii_only or (hues is None and len(curves) > 1) else "●"
+        console.print(Text.assemble((sign, color), f" {curve.name}"), soft_wrap=True)
+        console.print(phase_table(curve))
 
 
 def _terminal_colors(console: "Console", colors: Sequence[str]) -> list[int] | None:

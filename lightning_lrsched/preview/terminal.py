@@ -9,21 +9,24 @@ from lightning_lrsched.preview.curve import Curve
 
 if TYPE_CHECKING:
     from rich.table import Table
-    from rich.text import Text
 
 _HEIGHT = 18
 _POINTS_PER_COLUMN = 8
 _TICK_WIDTH = 14
 _ROUNDING = 1e-9
+_ASCII = str.maketrans("─│┌┐└┘├┤┬┴┼", "-|++++||+++")
 
 
-def terminal_chart(curves: Sequence[Curve], colors: Sequence[int] | None, width: int) -> str:
+def terminal_chart(
+    curves: Sequence[Curve], colors: Sequence[int] | None, width: int, *, ascii_only: bool = False
+) -> str:
     """Return the curves over one another as lines of text.
 
     Args:
         curves: the curves, all in the same run.
         colors: a colour of the 256 for each; None for a chart without colours, where several are told apart by digits.
         width: columns of the terminal.
+        ascii_only: use no other characters.
     """
     import plotext
 
@@ -31,32 +34,29 @@ def terminal_chart(curves: Sequence[Curve], colors: Sequence[int] | None, width:
     figure = plotext.figure.clear().theme("colorless").plot_size(width, _HEIGHT)
     for index, curve in enumerate(curves):
         places, lrs = curve.points(max(100, _POINTS_PER_COLUMN * width))
-        plain = "braille" if len(curves) == 1 else _digit(index)
-        marker = plain if colors is None else plotext.marker("braille", colors[index])
+        marker = sign_of(index) if ascii_only or (colors is None and len(curves) > 1) else "braille"
+        marker = marker if colors is None else plotext.marker(marker, colors[index])
         figure.draw(figure.signal(places.tolist(), lrs.tolist(), marker=marker).lines())
     end = max(curve.stop / (curve.steps_per_epoch or 1) for curve in curves)
     ticks = round_ticks(end, max(3, width // _TICK_WIDTH))
     figure.ruler("x").lim(0, end)
     figure.ruler("x").ticks(ticks, [f"{tick:,.15g}" for tick in ticks])
     figure.label(curves[0].unit, "x")
-    return str(figure.build().string(colors is None))
+    chart = str(figure.build().string(colors is None))
+    return chart.translate(_ASCII) if ascii_only else chart
 
 
-def phase_table(curve: Curve, title: "Text") -> "Table":
+def phase_table(curve: Curve) -> "Table":
     """Return the phases of a curve as a rich table, the same rows as those that are logged before training.
 
     Args:
         curve: the curve.
-        title: line above the table.
     """
     from rich import box
     from rich.table import Table
 
     rows, more = phase_rows(curve.timeline, curve.base_lr)
-    table = Table(
-        title=title, caption=more or None, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left",
-        caption_justify="left",
-    )  # fmt: skip
+    table = Table(caption=more or None, box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
     for column in HEADER:
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -65,7 +65,9 @@ def phase_table(curve: Curve, title: "Text") -> "Table":
 
 
 def round_ticks(end: float, most: int) -> list[float]:
-    """Return round numbers from 0 up to ``end``, 1, 2 or 5 times a power of ten apart, in at most ``most`` intervals (from 3).
+    """Return round numbers from 0 up to ``end``, 1, 2 or 5 times a power of ten apart.
+
+    There are at most ``most`` intervals, which is at least 3.
 
     >>> round_ticks(70, 5)
     [0.0, 20.0, 40.0, 60.0]
@@ -75,6 +77,6 @@ def round_ticks(end: float, most: int) -> list[float]:
     return [i * apart for i in range(math.floor(end / apart * (1 + _ROUNDING)) + 1)]
 
 
-def _digit(index: int) -> str:
-    """Return the sign of a curve where there are no colours."""
+def sign_of(index: int) -> str:
+    """Return the digit that is the sign of a curve where there are no colours."""
     return str((index + 1) % 10)
