@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import Phase as Generating
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 import lightning_lrsched.schedules
@@ -47,16 +48,10 @@ def drawn(timeline: Timeline, base_lr: float = 1.0, more: int = 5) -> Any:
     return timeline.lr(np.arange((timeline.total or 0) + more), base_lr)
 
 
-def test_every_schedule_is_drawn() -> None:
-    found: set[str] = set()
-
-    @given(main=schedules)
-    def collect(main: Schedule) -> None:
-        found.add(type(main).__name__)
-
-    for _ in range(5):
-        collect()
-    assert found == set(lightning_lrsched.schedules.__all__)
+@pytest.mark.parametrize("name", lightning_lrsched.schedules.__all__)
+def test_every_schedule_is_drawn(name: str) -> None:
+    without_shrinking = settings(max_examples=5000, phases=[Generating.generate], database=None)
+    find(schedules, lambda main: type(main).__name__ == name, settings=without_shrinking)
 
 
 @given(main=falling, run=runs)
