@@ -40,8 +40,9 @@ base_lrs = st.floats(1e-6, 10.0)
 shares = st.integers(1, 100).map(lambda percent: f"{percent}%")
 lengths = st.one_of(st.integers(1, 200), st.integers(1, 10).map(lambda n: f"{n}ep"), shares)
 short = st.one_of(st.integers(2, 100), st.integers(1, 5).map(lambda n: f"{n}ep"))
-floors = st.floats(0.0, 1e-3)
-ratios = st.floats(0.0, 1.0)
+floors = st.floats(0.0, 1e-3, allow_subnormal=False)
+ratios = st.floats(0.0, 1.0, allow_subnormal=False)
+lows = st.floats(0.0, 0.9, allow_subnormal=False)
 gammas = st.floats(0.05, 1.0)
 powers = st.sampled_from([0.5, 0.9, 1.0, 2.0, 3.0])
 
@@ -105,8 +106,8 @@ cyclic: st.SearchStrategy[Schedule] = st.one_of(
     st.builds(SGDR, st.integers(2, 50), eta_min_ratio=ratios, inclusive=st.just(True)),
     st.builds(SGDR, st.integers(5, 50), st.sampled_from([1, 2]), gamma=gammas, cycle_warmup=st.integers(1, 4)),
     explicit_cycles(),
-    st.builds(Cyclic, short, st.floats(0.0, 0.9), step_size_down=st.none() | short, mode=st.just("triangular2")),
-    st.builds(Cyclic, short, st.floats(0.0, 0.9), mode=st.just("exp_range"), gamma=st.floats(0.9, 1.0)),
+    st.builds(Cyclic, short, lows, step_size_down=st.none() | short, mode=st.just("triangular2")),
+    st.builds(Cyclic, short, lows, mode=st.just("exp_range"), gamma=st.floats(0.9, 1.0)),
 )
 """Schedules of cycles."""
 
