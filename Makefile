@@ -42,6 +42,7 @@ bench: $(READY) ## measure the cost of a step against the peers, and print the t
 
 docs-images: $(READY) ## draw the pictures of the docs anew
 	$(BIN)/python docs/make_images.py
+	$(BIN)/python docs/make_gallery.py
 
 clean: ## remove the environment and what the demo wrote
 	rm -rf $(VENV) demo_output .pytest_cache .mypy_cache .ruff_cache
