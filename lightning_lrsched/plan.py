@@ -87,8 +87,16 @@ class Plan:
             timelines["momentum"] = self._timeline(run, update, momentum=True)
         return timelines
 
-    def plot(self, run: RunLength, base_lr: float = 0.1, ax: "Axes | None" = None, *, update: str = "step") -> "Axes":
-        """Draw the lr over a run, with thin lines where phases begin and cycles end, and return the Axes.
+    def plot(
+        self,
+        run: RunLength,
+        base_lr: float = 0.1,
+        ax: "Axes | None" = None,
+        *,
+        update: str = "step",
+        marks: bool = True,
+    ) -> "Axes":
+        """Draw the lr over a run and return the Axes.
 
         Args:
             run: total steps and steps per epoch, as far as they are known; without a known end, the first few phases
@@ -96,6 +104,7 @@ class Plan:
             base_lr: peak lr, above 0.
             ax: where to draw, so that several plans can be laid over one another; axes of a new figure if None.
             update: as in `resolve`.
+            marks: also draw thin lines where phases begin (dotted) and cycles end (dashed).
 
         Raises:
             ValueError: if the plan does not fit the run, or needs a length that is unknown.
@@ -106,7 +115,7 @@ class Plan:
         check_number("base_lr", base_lr, "plan.plot(run, base_lr=0.1)", above=0.0)
         timeline = self.resolve(run, update)
         stop = run.total_steps or shown_steps(timeline)
-        return draw(Curve(str(self), timeline, base_lr, stop, run.steps_per_epoch), ax)
+        return draw(Curve(str(self), timeline, base_lr, stop, run.steps_per_epoch), ax, marks=marks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as primitives, for a checkpoint, a YAML file or a comparison."""

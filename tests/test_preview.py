@@ -198,8 +198,12 @@ def test_a_plot_without_the_end_of_the_run_shows_the_first_phases() -> None:
     assert np.asarray(axes.get_lines()[0].get_xdata()).max() == 49.99
 
 
-def test_more_phases_than_can_be_seen_are_not_marked() -> None:
-    axes = Plan(Cyclic(10)).plot(RUN)
+@pytest.mark.parametrize(
+    ("plan", "marks"),
+    [pytest.param(Plan(Cyclic(10)), True, id="more than can be seen"), pytest.param(RESTARTS, False, id="not wanted")],
+)
+def test_phases_are_not_marked_where_they_would_be_a_thicket(plan: Plan, marks: bool) -> None:
+    axes = plan.plot(RUN, marks=marks)
     assert places(axes, PHASE_STARTS) + places(axes, CYCLE_ENDS) == []
 
 

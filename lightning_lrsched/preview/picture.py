@@ -16,13 +16,14 @@ _MOST_MARKS = 60
 _GREY = "#666666"
 
 
-def draw(curve: Curve, axes: "Axes | None" = None, color: str | None = None) -> "Axes":
-    """Draw a curve, with thin lines where phases begin (dotted) and cycles end (dashed).
+def draw(curve: Curve, axes: "Axes | None" = None, color: str | None = None, *, marks: bool = True) -> "Axes":
+    """Draw a curve.
 
     Args:
         curve: what to draw.
         axes: where; axes of a new figure if None.
         color: colour of the curve; the next one of the axes if None.
+        marks: also draw thin lines where phases begin (dotted) and cycles end (dashed).
 
     Raises:
         ModuleNotFoundError: if matplotlib is not installed, with what to install.
@@ -30,11 +31,11 @@ def draw(curve: Curve, axes: "Axes | None" = None, color: str | None = None) -> 
     axes = axes or _new_axes()
     places, lrs = curve.points()
     [line] = axes.plot(places, lrs, label=curve.name, linewidth=1.6, color=color)
-    starts, ends = curve.marks(_MOST_MARKS)
+    starts, ends = curve.marks(_MOST_MARKS) if marks else ([], [])
     for steps, style, name in ((starts, ":", PHASE_STARTS), (ends, "--", CYCLE_ENDS)):
         if steps:
-            marks = axes.vlines(curve.place(steps), 0, 1, transform=axes.get_xaxis_transform(), colors=line.get_color())
-            marks.set(linewidth=0.9, linestyle=style, alpha=0.35, zorder=1, gid=name)
+            lines = axes.vlines(curve.place(steps), 0, 1, transform=axes.get_xaxis_transform(), colors=line.get_color())
+            lines.set(linewidth=0.9, linestyle=style, alpha=0.35, zorder=1, gid=name)
     _dress(axes, curve)
     return axes
 
