@@ -1,6 +1,8 @@
 """``lrsched preview``, called as a function and as a program."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from rich.console import Console
 
 from lightning_lrsched import schedules
 from lightning_lrsched.cli import main
-from tests.test_readme import blocks
+from tests.test_readme import README, blocks
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RUN = ["--epochs", "70", "--steps-per-epoch", "391"]
@@ -166,6 +168,13 @@ def test_a_billion_steps_are_previewed(capsys: pytest.CaptureFixture[str]) -> No
     assert "... and so on, until step 999999999" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", re.findall(r"^\$ lrsched (preview .*)", README, flags=re.MULTILINE))
+def test_the_readme_commands_run(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    write(blocks("yaml")[0])
+    assert main(shlex.split(command)) == 0
+    assert "cosine cycle" in capsys.readouterr().out
+
+
 SGDR_IN_YAML = {"class_path": "lightning_lrsched.SGDR", "init_args": {"T_0": "10ep", "T_mult": 2}}
 
 
@@ -285,6 +294,11 @@ def test_a_mistake_is_told_in_a_line_with_exit_code_2(
             {"trainer": {"callbacks": [{"class_path": "LearningRateScheduler", "init_args": {"warmup": "5%"}}]}},
             "has no main schedule: it follows the scheduler that the module returns",
             id="a scheduler of the module",
+        ),
+        pytest.param(
+            {"trainer": {"callbacks": [{"class_path": "LearningRateScheduler", "init_args": {"main": "Plateau"}}]}},
+            "Plateau is a scheduler of torch that training drives",
+            id="plateau",
         ),
         pytest.param(
             {"trainer": {"callbacks": [{"class_path": "LearningRateScheduler", "init_args": {"main": "Cosin"}}]}},

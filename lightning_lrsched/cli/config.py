@@ -10,6 +10,7 @@ from lightning_lrsched.cli.arguments import CommandError
 from lightning_lrsched.expression import from_config
 
 _CALLBACK = "LearningRateScheduler"
+_DRIVEN = ("Plateau", "TorchScheduler")
 _PARTS = ("main", "warmup", "cooldown")
 _ENTRY = "trainer: {callbacks: [{class_path: lightning_lrsched.LearningRateScheduler, init_args: {main: Cosine}}]}"
 # YAML 1.1 reads 1e-5 as text; LightningCLI reads it as a number.
@@ -91,6 +92,8 @@ def _class_name(entry: object) -> str:
 def _arguments(init: Mapping[str, Any]) -> dict[str, Any]:
     """Return the callback's arguments with schedules in place of their class paths, those of a Plan among them."""
     main = init.get("main")
+    if _class_name(main) in _DRIVEN:
+        raise CommandError(f"{_class_name(main)} is a scheduler of torch that training drives, so it cannot be drawn without it")
     if _class_name(main) == "Plan":
         init = {**init, "main": None, **_section(main, "init_args")}
     return {key: from_config(value) if key in _PARTS else value for key, value in init.items()}

@@ -91,7 +91,7 @@ def _curves(args: argparse.Namespace) -> list[Curve]:
 
 def _run(args: argparse.Namespace, config: Config) -> RunLength:
     """Return the length of the run: what the command line says, else what the file says."""
-    per_epoch = args.steps_per_epoch or config.callback.get("steps_per_epoch")
+    per_epoch = RunLength(None, args.steps_per_epoch or config.callback.get("steps_per_epoch")).steps_per_epoch
     if args.total_steps and args.epochs:
         raise CommandError("--total-steps and --epochs both give the length of the run. Pass one of them")
     if args.total_steps:
