@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from lightning_lrsched.checks import check_choice, refusal, store_number
-from lightning_lrsched.driven import nested
+from lightning_lrsched.driven import ShadowOptimizer, nested
 from lightning_lrsched.room import Main, short_repr
 from lightning_lrsched.units import RunLength
 
@@ -176,13 +176,12 @@ def simulate(
         metrics: what a `Plateau` is fed with, one for each advance.
         group: further values of the parameter group, such as ``momentum=0.9``.
     """
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=base_lr, **group)
+    optimizer = ShadowOptimizer(torch.optim.SGD([torch.zeros(1)], lr=base_lr, **group))
     scheduler = main.make(optimizer)
     values = []
     for update in range(updates):
         group = optimizer.param_groups[0]
         values.append(float(group[key] if key in group else group["betas"][0]))
-        optimizer.step()
         if update + 1 < updates:
             if isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step(metrics[update])

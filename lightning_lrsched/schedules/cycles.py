@@ -203,8 +203,8 @@ class OneCycle(Schedule):
         three_phase: add the annihilation as a phase of its own.
         cycle_momentum: move the momentum (or ``betas[0]``) against the lr, from ``max_momentum`` down to
             ``base_momentum`` at the peak and up again. Unlike torch's, the default leaves the momentum alone.
-        base_momentum: momentum at the peak, in [0, 1].
-        max_momentum: momentum at the start and at the end, in [0, 1].
+        base_momentum: momentum at the peak, at least 0.
+        max_momentum: momentum at the start and at the end, at least 0.
 
     Raises:
         ValueError: if a value is out of its range, or if a phase would have no step, with a valid example.

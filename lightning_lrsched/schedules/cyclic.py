@@ -29,8 +29,8 @@ class Cyclic(Schedule):
         gamma: factor for each step in mode ``"exp_range"``, in (0, 1].
         cycle_momentum: move the momentum (or ``betas[0]``) against the lr, from ``max_momentum`` at the low level to
             ``base_momentum`` at the peak. Unlike torch's, the default leaves the momentum alone.
-        base_momentum: momentum at the peak, in [0, 1].
-        max_momentum: momentum at the low level, in [0, 1].
+        base_momentum: momentum at the peak, at least 0.
+        max_momentum: momentum at the low level, at least 0.
 
     Raises:
         ValueError: if a value is out of its range, with a valid example.

@@ -41,12 +41,12 @@ def check_floor(schedule: object, *, lists: bool = False) -> None:
 
 
 def check_momenta(schedule: object) -> None:
-    """Check ``cycle_momentum`` and the two momenta that it moves between, in [0, 1] and in their order."""
+    """Check ``cycle_momentum`` and the two momenta that it moves between, at least 0 and in their order."""
     owner = type(schedule).__name__
     example = f"{owner}(..., cycle_momentum=True, base_momentum=0.85, max_momentum=0.95)"
     check_flag(f"{owner}.cycle_momentum", schedule.cycle_momentum, example)  # type: ignore[attr-defined]
     for name in ("base_momentum", "max_momentum"):
-        store_number(schedule, name, example, at_least=0.0, at_most=1.0)
+        store_number(schedule, name, example, at_least=0.0)
     low, high = schedule.base_momentum, schedule.max_momentum  # type: ignore[attr-defined]
     if low > high:
         raise refusal(f"{owner}.base_momentum", low, f"at most max_momentum = {high}", example)

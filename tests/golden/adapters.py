@@ -3,11 +3,12 @@
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, TypeAlias, TypeVar
 
-from lightning_lrsched import SGDR, Duration, Lambda, Plan, RunLength, Warmup
+from lightning_lrsched import SGDR, Duration, Lambda, Plan, RunLength, Timeline, Warmup
+from lightning_lrsched.torch_schedules import Driven, simulate
 from lightning_lrsched.units import DurationLike
 
 
@@ -38,6 +39,7 @@ class Case:
         fineness: steps for one unit of the vector's t; more than 1 where t or a boundary lies between two steps.
         until: last t that this case speaks of.
         written: why no schedule of this package has the curve, where the plan holds a `Lambda` with the peer's formula.
+        key: which value of the parameter group the vector speaks of.
     """
 
     plan: Plan
@@ -46,6 +48,12 @@ class Case:
     fineness: int = 1
     until: float = math.inf
     written: str = ""
+    key: str = "lr"
+
+    @property
+    def timeline(self) -> Timeline:
+        """The timeline of the value that the vector speaks of."""
+        return self.plan.resolve(self.run) if self.key == "lr" else self.plan.resolve_others(self.run)[self.key]
 
     @property
     def run(self) -> RunLength:
@@ -61,12 +69,35 @@ class Case:
 
 
 @dataclass(frozen=True)
+class DrivenCase:
+    """A schedule that torch drives, run as in a training.
+
+    Args:
+        main: the schedule.
+        base_lr: the lr it is given.
+        metrics: what a plateau is fed with.
+        ahead: advances that come before the value at t = 0.
+    """
+
+    main: Driven
+    base_lr: float
+    metrics: tuple[float, ...] = ()
+    ahead: int = 0
+    written: str = ""
+
+    def values(self, count: int) -> list[float]:
+        """Return the lr at t = 0 .. count-1."""
+        return simulate(self.main, count + self.ahead, self.base_lr, metrics=self.metrics)[self.ahead :]
+
+
+@dataclass(frozen=True)
 class Ask:
     """What a vector says beside the schedule's own parameters."""
 
     base_lr: float
     times: tuple[float, ...]
-    param: str = "lr"
+    key: str = "lr"
+    first: float = 0.0
 
     @property
     def horizon(self) -> int:
@@ -78,7 +109,8 @@ class Ask:
         return math.lcm(*(exact(value).denominator for value in (*self.times, *more)))
 
 
-Cases: TypeAlias = Case | list[Case]
+MOMENTA = ("momentum", "betas[0]", "beta1")
+Cases: TypeAlias = Case | DrivenCase | list[Case]
 Adapter: TypeAlias = Callable[..., Cases]
 F = TypeVar("F", bound=Adapter)
 _ADAPTERS: dict[str, list[Adapter]] = {}
@@ -104,7 +136,7 @@ def not_built(ours: str, *names: str) -> None:
     adapter(*names)(refuse)
 
 
-def cases_of(vector: dict[str, Any]) -> list[Case]:
+def cases_of(vector: dict[str, Any]) -> list[Case] | list[DrivenCase]:
     """Return the cases that must reproduce a vector.
 
     Raises:
@@ -113,15 +145,22 @@ def cases_of(vector: dict[str, Any]) -> list[Case]:
         Refused: if this package refuses one of the values.
         Unknown: if no adapter knows the schedule or one of its parameters.
     """
-    name = vector["schedule"]
-    if vector.get("param", "lr") != "lr":
-        raise NotBuilt(f"schedules of {vector['param']}")
-    ask = Ask(float(vector["base_lr"]), tuple(float(t) for t, _ in vector["values"]))
+    param = vector.get("param", "lr")
+    key = "lr" if param == "lr" else "momentum" if param in MOMENTA else None
+    if key is None:
+        raise NotBuilt(f"schedules of {param}")
+    ask = Ask(float(vector["base_lr"]), tuple(float(t) for t, _ in vector["values"]), key, vector["values"][0][1])
     try:
-        found = made(name, ask, vector["params"])
+        found = made(vector["schedule"], ask, vector["params"])
+        if isinstance(found, DrivenCase):
+            return [found]
         cases = found if isinstance(found, list) else [found]
+        if key != "lr":
+            cases = [replace(case, key=key) for case in cases]
         for case in cases:
-            case.plan.resolve(case.run)
+            if key != "lr" and key not in case.plan.resolve_others(case.run):
+                raise Unknown(f"{key} of {vector['schedule']}")
+            assert case.timeline
     except ValueError as error:
         raise Refused(str(error)) from error
     return cases
@@ -145,7 +184,7 @@ def main_of(name: str, ask: Ask, params: dict[str, Any]) -> Case:
     found = made(name, ask, params)
     cases = found if isinstance(found, list) else [found]
     for case in cases:
-        if case.plan.warmup is None and case.plan.cooldown is None:
+        if isinstance(case, Case) and case.plan.warmup is None and case.plan.cooldown is None:
             return case
     raise Differs(f"{name} is a whole plan here, not a schedule that can be put into another one")
 

@@ -20,13 +20,20 @@ def _vector(schedule: str, params: dict[str, Any], **more: Any) -> dict[str, Any
     return {"id": "x", "schedule": schedule, "params": params, "base_lr": 0.1, "values": [[0, 0.1], [3, 0.01]], **more}
 
 
+def _case(schedule: str, params: dict[str, Any]) -> Case:
+    (case,) = cases_of(_vector(schedule, params))
+    assert isinstance(case, Case)
+    return case
+
+
 @pytest.mark.parametrize(
     ("vector", "outcome", "words"),
     [
         pytest.param(_vector("FrobLR", {}), Unknown, "FrobLR", id="unknown-schedule"),
         pytest.param(_vector("StepLR", {"step_size": 3, "frob": 1}), Unknown, "frob", id="unknown-parameter"),
-        pytest.param(_vector("ChainedScheduler", {}), NotBuilt, "product", id="not-built"),
-        pytest.param(_vector("StepLR", {"step_size": 3}, param="momentum"), NotBuilt, "momentum", id="momentum"),
+        pytest.param(_vector("PlateauLRScheduler", {}), NotBuilt, "Plateau", id="not-built"),
+        pytest.param(_vector("StepLR", {"step_size": 3}, param="eps"), NotBuilt, "eps", id="another value"),
+        pytest.param(_vector("StepLR", {"step_size": 3}, param="momentum"), Unknown, "momentum", id="momentum"),
         pytest.param(_vector("linear_warmup_decay", BELOW_ZERO), Differs, "below zero", id="differs"),
         pytest.param(_vector("StepLR", {"step_size": 3, "gamma": -1.0}), Refused, "gamma", id="refused"),
     ],
@@ -37,14 +44,14 @@ def test_vector_that_is_not_compared(vector: dict[str, Any], outcome: type[Excep
 
 
 def test_right_value_passes_and_wrong_value_fails() -> None:
-    (case,) = cases_of(_vector("StepLR", {"step_size": 3}))
+    case = _case("StepLR", {"step_size": 3})
     assert check(case, [[0, 0.1], [3, 0.01]], 0.0) == {0, 3}
     with pytest.raises(AssertionError, match="t = 3"):
         check(case, [[0, 0.1], [3, 0.0100001]], 0.0)
 
 
 def test_t_between_two_steps_fails() -> None:
-    (case,) = cases_of(_vector("StepLR", {"step_size": 3}))
+    case = _case("StepLR", {"step_size": 3})
     with pytest.raises(AssertionError, match="no whole step"):
         Case(case.plan, case.base_lr).step(0.5)
 
@@ -72,9 +79,9 @@ def test_written_function_is_arithmetic_only(text: str) -> None:
 
 
 def test_formula_is_told_apart() -> None:
-    (case,) = cases_of(_vector("CosineLRScheduler", {"t_initial": 5, "warmup_t": 2}))
+    case = _case("CosineLRScheduler", {"t_initial": 5, "warmup_t": 2})
     assert "own start" in case.written
-    (case,) = cases_of(_vector("StepLR", {"step_size": 3}))
+    case = _case("StepLR", {"step_size": 3})
     assert not case.written
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tests.golden.peers  # noqa: F401
-from tests.golden.adapters import Case, Differs, NotBuilt, Refused, Unknown, cases_of
+from tests.golden.adapters import Case, Differs, DrivenCase, NotBuilt, Refused, Unknown, cases_of
 
 RELATIVE = 1e-9
 SINGLE = {"optax-t-cos-exp": 2.0**-23}  # of the base lr: computed in float32, though the vector states no tolerance
@@ -29,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def check(case: Case, values: list[list[float]], tolerance: float) -> set[float]:
     """Compare one case with the vector and return the t it spoke of."""
-    timeline = case.plan.resolve(case.run)
+    timeline = case.timeline
     mine = [(t, expected) for t, expected in values if t <= case.until]
     steps = np.array([case.step(t) for t, _ in mine])
     drawn = timeline.lr(steps, case.base_lr)
@@ -39,6 +39,14 @@ def check(case: Case, values: list[list[float]], tolerance: float) -> set[float]
         allowed = max(RELATIVE * abs(expected), tolerance, ROUNDING * case.base_lr)
         assert abs(scalar - expected) <= allowed, f"t = {t}: {scalar!r}, expected {expected!r} of {case.plan}"
     return {t for t, _ in mine}
+
+
+def check_driven(case: DrivenCase, values: list[list[float]], tolerance: float) -> set[float]:
+    """Compare a schedule that torch drives with the vector and return the t it spoke of."""
+    for got, (t, expected) in zip(case.values(len(values)), values, strict=True):
+        allowed = max(RELATIVE * abs(expected), tolerance, ROUNDING * case.base_lr)
+        assert abs(got - expected) <= allowed, f"t = {t}: {got!r}, expected {expected!r} of {case.main}"
+    return set(map(float, range(len(values))))
 
 
 def test_vector(vector: dict[str, Any], record_property: Any) -> None:
@@ -63,5 +71,6 @@ def test_vector(vector: dict[str, Any], record_property: Any) -> None:
     tolerance = float(vector.get("tol") or SINGLE.get(vector["id"], 0.0) * vector["base_lr"])
     compared: set[float] = set()
     for case in cases:
-        compared |= check(case, vector["values"], tolerance)
+        compare = check_driven if isinstance(case, DrivenCase) else check
+        compared |= compare(case, vector["values"], tolerance)  # type: ignore[arg-type]
     assert compared == {t for t, _ in vector["values"]}

@@ -16,10 +16,8 @@ from lightning_lrsched import (
     Polynomial,
     Step,
 )
-from tests.golden.adapters import Ask, Case, Cases, Differs, adapter, by_function, exact, not_built
+from tests.golden.adapters import Ask, Case, Cases, Differs, adapter, by_function, exact
 from tests.golden.pieces import Piece, flat, joined
-
-not_built("schedules of momentum", "fit_one_cycle moms")
 
 
 @adapter("ConstantParamScheduler")
@@ -108,6 +106,16 @@ def one_cycle(ask: Ask, *, lr: float, div: float = 25.0, div_final: float = 1e5,
     top = int(exact(pct_start) * total)
     main = OneCycle(pct_start=(top + 1) / (total + 1), div_factor=div, final_div_factor=div_final / div)
     return Case(Plan(main), lr, total + 1, total)
+
+
+@adapter("fit_one_cycle moms")
+def one_cycle_momentum(ask: Ask, *, moms: list[float], pct_start: float = 0.25) -> Case:
+    if moms[0] != moms[2]:
+        raise Differs("a momentum that ends elsewhere than it began")
+    total = ask.fineness(pct_start)
+    top = int(exact(pct_start) * total)
+    main = OneCycle(pct_start=(top + 1) / (total + 1), cycle_momentum=True, base_momentum=moms[1], max_momentum=moms[0])
+    return Case(Plan(main), ask.base_lr, total + 1, total, key="momentum")
 
 
 @adapter("fit_flat_cos")

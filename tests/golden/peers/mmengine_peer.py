@@ -1,6 +1,7 @@
 """mmengine.optim.scheduler: schedulers that each act between ``begin`` and ``end`` on the value they find."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +19,10 @@ from lightning_lrsched import (
     Sequence,
     Warmup,
 )
-from tests.golden.adapters import Ask, Case, Cases, Differs, NotBuilt, adapter, steps_of
+from tests.golden.adapters import Ask, Case, Cases, Differs, DrivenCase, NotBuilt, adapter, steps_of
 from tests.golden.pieces import Stretch, product
 
-_LATER = {"CosineAnnealingMomentum": "schedules of momentum", "ReduceOnPlateauLR": "Plateau"}
+_LATER = {"ReduceOnPlateauLR": "Plateau fed inside a training"}
 _NEVER = 10**9
 
 
@@ -66,6 +67,8 @@ def scheduled(ask: Ask, *, schedulers: list[list[Any]]) -> Cases:
     for part in parts:
         if part.name in _LATER:
             raise NotBuilt(_LATER[part.name])
+    if ask.key == "momentum":
+        return _momentum(ask, schedulers)
     if len(parts) == 1 and parts[0].name == "OneCycleLR":
         return one_cycle(ask, **parts[0].params)
     in_order = sorted(parts, key=lambda part: part.begin)
@@ -74,6 +77,20 @@ def scheduled(ask: Ask, *, schedulers: list[list[Any]]) -> Cases:
     if all(part.name in _STRAIGHT for part in parts):
         return product([_STRAIGHT[part.name](part, ask.horizon) for part in parts], ask.base_lr)
     raise Differs("schedules that act on the same steps, one of them not by a factor")
+
+
+def _momentum(ask: Ask, schedulers: list[list[Any]]) -> list[Case]:
+    """Return schedules of the momentum: those of the lr, from the momentum that the optimizer was given."""
+    lrs = [[name.replace("Momentum", "LR"), *given] for name, *given in schedulers]
+    found = scheduled(replace(ask, key="lr", base_lr=ask.first), schedulers=lrs)
+    cases = found if isinstance(found, list) else [found]
+    if any(isinstance(case, DrivenCase) or case.plan.warmup is not None for case in cases):
+        raise Differs("a momentum with a warmup")
+    return [
+        replace(case, plan=Plan(Constant(), others={"momentum": case.plan.main}))
+        for case in cases
+        if isinstance(case, Case)
+    ]
 
 
 def _chained(ask: Ask, parts: list[_Part]) -> list[Case]:

@@ -1,6 +1,10 @@
 """torch.optim.lr_scheduler."""
 
+from functools import partial
 from typing import Any
+
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_lrsched import (
     SGDR,
@@ -14,19 +18,46 @@ from lightning_lrsched import (
     MultiStep,
     OneCycle,
     Plan,
+    Plateau,
     Polynomial,
     Schedule,
     Sequence,
     Step,
+    TorchScheduler,
 )
-from tests.golden.adapters import Ask, Case, Differs, NotBuilt, adapter, main_of, not_built, ramp, same
+from tests.golden.adapters import Ask, Case, Differs, DrivenCase, adapter, main_of, ramp, same
 from tests.golden.pieces import Factor, cut
 from tests.golden.written import Written
 
-not_built("Plateau", "ReduceLROnPlateau")
-not_built("a product of schedules", "ChainedScheduler")
-
 _CUT = "a schedule that the next one cuts before its end"
+
+
+@adapter("ReduceLROnPlateau")
+def plateau(ask: Ask, *, metrics: list[float], **given: Any) -> DrivenCase:
+    after = len(ask.times) == len(metrics)  # values after each metric; else before each, and one after all
+    return DrivenCase(Plateau("metric", **given), ask.base_lr, tuple(metrics), ahead=int(after))
+
+
+@adapter("ChainedScheduler")
+def chained(ask: Ask, *, schedulers: list[Any]) -> DrivenCase:
+    return driven(ask, "ChainedScheduler", {"schedulers": schedulers})
+
+
+def driven(ask: Ask, name: str, params: Any) -> DrivenCase:
+    """Return torch's own scheduler, driven."""
+    return DrivenCase(TorchScheduler(partial(built, name=name, params=params), interval="step"), ask.base_lr)
+
+
+def built(optimizer: Optimizer, name: str, params: Any) -> LRScheduler:
+    """Return a torch scheduler, nested or not, from a vector's words."""
+    given = {"schedulers": params} if isinstance(params, list) else dict(params)
+    parts = [built(optimizer, inner, words) for inner, words in given.pop("schedulers", ())]
+    if name != "ChainedScheduler":
+        given["optimizer"] = optimizer
+    if parts:
+        given["schedulers"] = parts
+    scheduler: LRScheduler = getattr(lr_scheduler, name)(**given)
+    return scheduler
 
 
 @adapter("StepLR")
@@ -89,6 +120,9 @@ def cyclic(
         step_size_down=step_size_down,
         mode=mode,
         gamma=gamma if mode == "exp_range" else 1.0,
+        cycle_momentum=cycle_momentum,
+        base_momentum=base_momentum,
+        max_momentum=max_momentum,
     )
     return Case(Plan(main), max_lr)
 
@@ -132,6 +166,9 @@ def one_cycle(
         div_factor=div_factor,
         final_div_factor=final_div_factor,
         three_phase=three_phase,
+        cycle_momentum=cycle_momentum,
+        base_momentum=base_momentum,
+        max_momentum=max_momentum,
     )
     return Case(Plan(main), max_lr, total)
 
@@ -139,15 +176,15 @@ def one_cycle(
 @adapter("SequentialLR")
 def sequential(
     ask: Ask, *, schedulers: list[tuple[str, dict[str, Any]]], milestones: list[int], lr_is_tensor: bool = False
-) -> list[Case]:
+) -> list[Case] | DrivenCase:
+    if any(name == "ChainedScheduler" for name, _ in schedulers):
+        return driven(ask, "SequentialLR", {"schedulers": schedulers, "milestones": milestones})
     begins = [0, *milestones]
     parts = [
         (name, params, end - begin)
         for (name, params), begin, end in zip(schedulers, begins, [*milestones, ask.horizon], strict=True)
         if end > begin
     ]
-    if any(name == "ChainedScheduler" for name, _, _ in parts):
-        raise NotBuilt("a product of schedules")
     lone = [main_of(name, ask, params) for name, params, _ in parts]
     if len({case.base_lr for case in lone}) > 1:
         raise Differs("schedules with peaks of their own")
