@@ -109,6 +109,14 @@ def test_the_chart_is_as_wide_as_the_terminal(
     assert len(capsys.readouterr().out.splitlines()[0]) == 120
 
 
+def test_a_chart_is_never_narrower_than_its_labels(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "5")
+    assert main(["preview", "Cosine()", *RUN]) == 0
+    assert len(capsys.readouterr().out.splitlines()[0]) == 60
+
+
 @pytest.mark.parametrize(
     ("arguments", "rows"),
     [
@@ -259,6 +267,7 @@ def test_schedules_are_laid_over_that_of_the_file(capsys: pytest.CaptureFixture[
         pytest.param(["Cosine()", "--epochs", "3"], "for example --steps-per-epoch 391", id="epochs of unknown length"),
         pytest.param(["Cosine()"], "On this command line: --total-steps 10000, or --epochs 70", id="run"),
         pytest.param(["SGDR('10ep')"], "On this command line: --total-steps 10000, or --epochs 70", id="epochs"),
+        pytest.param(["Exponential(1e300)", *RUN, "--lr", "1e300"], "grows beyond 2e+308, so it cannot be drawn", id="no number"),
         pytest.param(["Cosine()", *RUN, "--total-steps", "9"], "both give the length of the run", id="two lengths"),
         pytest.param(["Cosine()", *RUN, "-o", "a.gif"], "--output a.gif must end in .png, .svg, .pdf", id="picture"),
         pytest.param(["Cosine()", *RUN, "-o", "no/a.png"], "there is no folder no", id="folder"),
@@ -284,6 +293,17 @@ def test_a_mistake_is_told_in_a_line_with_exit_code_2(
     [
         pytest.param("a: [", "config.yaml is no YAML: while parsing", id="no YAML"),
         pytest.param("just text", "config.yaml is no LightningCLI file", id="text"),
+        pytest.param(
+            "trainer: {callbacks: [&a {class_path: LearningRateScheduler, init_args: {main: *a}}]}",
+            "nested without end",
+            id="a file in itself",
+        ),
+        pytest.param(
+            "optimizer: {init_args: {lr: .inf}}\n"
+            "trainer: {callbacks: [{class_path: LearningRateScheduler, init_args: {main: Cosine}}]}",
+            "optimizer's lr = inf is refused",
+            id="lr",
+        ),
         pytest.param({"trainer": {"max_epochs": 3}}, "has no LearningRateScheduler under trainer.callbacks", id="none"),
         pytest.param(
             {"trainer": {"callbacks": 2 * [{"class_path": "LearningRateScheduler"}]}},

@@ -25,13 +25,13 @@ class Config:
         callback: arguments of its LearningRateScheduler, with schedules in place of their class paths.
         max_epochs: the trainer's.
         max_steps: the trainer's.
-        lr: the lr of its optimizer section.
+        lr: the lr of its optimizer section, as it stands there.
     """
 
     callback: Mapping[str, Any]
     max_epochs: int | None
     max_steps: int | None
-    lr: float | None
+    lr: object
 
 
 def read_config(path: Path) -> Config:
@@ -49,12 +49,11 @@ def read_config(path: Path) -> Config:
     if len(found) != 1:
         count = len(found) or "no"
         raise CommandError(f"{path} has {count} {_CALLBACK} under trainer.callbacks, not one. For example: {_ENTRY}")
-    lr = _section(_section(document, "optimizer"), "init_args").get("lr")
     return Config(
         _arguments(_section(found[0], "init_args")),
         _known(trainer.get("max_epochs")),
         _known(trainer.get("max_steps")),
-        float(lr) if isinstance(lr, int | float) and lr > 0 else None,
+        _section(_section(document, "optimizer"), "init_args").get("lr"),
     )
 
 
@@ -93,10 +92,15 @@ def _arguments(init: Mapping[str, Any]) -> dict[str, Any]:
     """Return the callback's arguments with schedules in place of their class paths, those of a Plan among them."""
     main = init.get("main")
     if _class_name(main) in _DRIVEN:
-        raise CommandError(f"{_class_name(main)} is a scheduler of torch that training drives, so it cannot be drawn without it")
+        raise CommandError(
+            f"{_class_name(main)} is a scheduler of torch that training drives, so it cannot be drawn without it"
+        )
     if _class_name(main) == "Plan":
         init = {**init, "main": None, **_section(main, "init_args")}
-    return {key: from_config(value) if key in _PARTS else value for key, value in init.items()}
+    try:
+        return {key: from_config(value) if key in _PARTS else value for key, value in init.items()}
+    except RecursionError as error:
+        raise CommandError(f"the {_CALLBACK} of the file is nested without end") from error
 
 
 def _known(length: object) -> int | None:

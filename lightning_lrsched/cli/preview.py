@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from lightning_lrsched.checks import check_number
 from lightning_lrsched.cli.arguments import CommandError, check_installed, check_picture, count, positive
 from lightning_lrsched.cli.config import Config, read_config
 from lightning_lrsched.compare import run_colors
@@ -28,6 +31,7 @@ examples:
 exit codes: 0 done, 2 refused (the message says why)
 """
 _LR = 0.1
+_LEAST_WIDTH = 60
 _LENGTHS = "On this command line: --total-steps 10000, or --epochs 70 --steps-per-epoch 391"
 
 
@@ -77,16 +81,27 @@ def _curves(args: argparse.Namespace) -> list[Curve]:
     config = Config({}, None, None, None) if args.config is None else read_config(args.config)
     run = _run(args, config)
     update = args.update or config.callback.get("update", "step")
-    lr = args.lr or config.lr or _LR
+    lr = args.lr or check_number("optimizer's lr", _LR if config.lr is None else config.lr, "--lr 0.1", above=0.0)
     plans = list(_plans(args, config))
     timelines = [plan.resolve(run, update) for plan in plans]
     stop = run.total_steps or max(map(shown_steps, timelines))
     if run.total_steps is None:
         sys.stderr.write(f"the run has no known end: its first {stop} steps are shown. {_LENGTHS}\n")
-    return [
+    curves = [
         Curve(_name(plan), timeline, lr, stop, run.steps_per_epoch)
         for plan, timeline in zip(plans, timelines, strict=True)
     ]
+    for curve in curves:
+        _check_finite(curve)
+    return curves
+
+
+def _check_finite(curve: Curve) -> None:
+    """Refuse a plan whose lr grows beyond all numbers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        _, lrs = curve.points()
+    if not np.isfinite(lrs).all():
+        raise CommandError(f"the lr of {curve.name} grows beyond {sys.float_info.max:.0e}, so it cannot be drawn")
 
 
 def _run(args: argparse.Namespace, config: Config) -> RunLength:
@@ -148,6 +163,7 @@ def _print(curves: Sequence[Curve], colors: Sequence[str]) -> None:
     from rich.text import Text
 
     console = Console()
+    console.width = max(console.width, _LEAST_WIDTH)
     hues = _terminal_colors(console, colors)
     ascii_only = console.options.ascii_only
     sys.stdout.write(terminal_chart(curves, hues, console.width, ascii_only=ascii_only) + "\n")
