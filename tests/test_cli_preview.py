@@ -267,7 +267,9 @@ def test_schedules_are_laid_over_that_of_the_file(capsys: pytest.CaptureFixture[
         pytest.param(["Cosine()", "--epochs", "3"], "for example --steps-per-epoch 391", id="epochs of unknown length"),
         pytest.param(["Cosine()"], "On this command line: --total-steps 10000, or --epochs 70", id="run"),
         pytest.param(["SGDR('10ep')"], "On this command line: --total-steps 10000, or --epochs 70", id="epochs"),
-        pytest.param(["Exponential(1e300)", *RUN, "--lr", "1e300"], "grows beyond 2e+308, so it cannot be drawn", id="no number"),
+        pytest.param(
+            ["Exponential(1e300)", *RUN, "--lr", "1e300"], "grows beyond 2e+308, so it cannot be drawn", id="no number"
+        ),
         pytest.param(["Cosine()", *RUN, "--total-steps", "9"], "both give the length of the run", id="two lengths"),
         pytest.param(["Cosine()", *RUN, "-o", "a.gif"], "--output a.gif must end in .png, .svg, .pdf", id="picture"),
         pytest.param(["Cosine()", *RUN, "-o", "no/a.png"], "there is no folder no", id="folder"),
