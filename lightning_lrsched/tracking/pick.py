@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
 from lightning_lrsched.tracking.late_sink import LateSink
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
@@ -46,7 +47,7 @@ def pick_sink(
     active = sys.modules["mlflow"].active_run()
     if active is not None and tracking_uri is None:
         return MlflowSink(MlflowClient(), active.info.run_id, owned=False)
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    uri = _absolute(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
     name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
     return LateSink(partial(_open_run, uri, name, run_name or _fresh_name()))
 
@@ -60,6 +61,14 @@ def _open_run(tracking_uri: str, experiment: str, run_name: str) -> MlflowSink:
     experiment_id = client.create_experiment(experiment) if found is None else found.experiment_id
     run = client.create_run(experiment_id, run_name=run_name)
     return MlflowSink(client, run.info.run_id, owned=True)
+
+
+def _absolute(uri: str) -> str:
+    """Return the URI of a sqlite file with its full path: it is opened later, and MLflow keeps open files by name."""
+    scheme, found, path = uri.partition("sqlite:///")
+    if scheme or not found or path.startswith((":memory:", "file:")):
+        return uri
+    return f"sqlite:///{Path(path).absolute()}"
 
 
 def _fresh_name() -> str:

@@ -46,4 +46,4 @@ class Sink(Protocol):
 
 def key_part(name: object) -> str:
     """Return a name as a part of a key, one to one: what no tracker takes is written as its number, ``:2f:``."""
-    return _NOT_PLAIN.sub(lambda found: f":{ord(found[0]):x}:", str(name)) or ":0:"
+    return _NOT_PLAIN.sub(lambda found: f":{ord(found[0]):x}:", str(name)) or "::"

@@ -12,7 +12,7 @@ from lightning_lrsched import CycleCheckpoint, LearningRateScheduler
 from tests.modules import SmallModule
 from tests.test_readme import blocks
 
-Run: TypeAlias = Callable[[dict[str, object]], LightningCLI]
+Run: TypeAlias = Callable[..., LightningCLI]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:No seed found"),
@@ -22,12 +22,13 @@ pytestmark = [
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def fit(config: dict[str, object]) -> LightningCLI:
+    def fit(config: dict[str, object], *more: str) -> LightningCLI:
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         Path("config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        more = tuple(word for path in more for word in ("--config", path))
         quiet = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
-        monkeypatch.setattr("sys.argv", ["main.py", "fit", "--config", "config.yaml", *quiet])
+        monkeypatch.setattr("sys.argv", ["main.py", "fit", "--config", "config.yaml", *more, *quiet])
         return LightningCLI(SmallModule, save_config_callback=None)
 
     return fit
@@ -74,3 +75,12 @@ def test_a_staircase_is_asked_for_in_yaml(run: Run) -> None:
     [scheduler] = [one for one in cli.trainer.callbacks if isinstance(one, LearningRateScheduler)]  # type: ignore[attr-defined]
     assert scheduler.timeline is not None
     assert scheduler.timeline.stride == 50
+
+
+def test_the_local_configuration_adds_the_tracker(run: Run) -> None:
+    path = Path(__file__).parents[2] / "mlflow_configs" / "local.yaml"
+    cli = run(schedule(main="Cosine"), str(path))
+    kinds = [type(one).__name__ for one in cli.trainer.callbacks]  # type: ignore[attr-defined]
+    assert "LearningRateScheduler" in kinds
+    assert "MLflowTracker" in kinds
+    assert Path("mlflow.db").exists()

@@ -69,7 +69,7 @@ OTHERS: list[tuple[str, Callable[[], Any], str]] = [
     ("Cyclic.cycle_momentum", lambda: Cyclic(5, cycle_momentum=1), "1"),  # type: ignore[arg-type]
     ("Cyclic.base_momentum", lambda: Cyclic(5, base_momentum=0.9, max_momentum=0.8), "0.9"),
     ("OneCycle.cycle_momentum", lambda: OneCycle(cycle_momentum="no"), "'no'"),  # type: ignore[arg-type]
-    ("OneCycle.max_momentum", lambda: OneCycle(max_momentum=1.5), "1.5"),
+    ("OneCycle.max_momentum", lambda: OneCycle(max_momentum=-0.5), "-0.5"),
     ("WSD.shape", lambda: WSD(5, "exponential"), "'exponential'"),
     ("WSD.shape", lambda: WSD(5, 0.5), "0.5"),  # type: ignore[arg-type]
     ("WSD.power", lambda: WSD(5, "polynomial", power=0), "0"),
