@@ -1,15 +1,16 @@
 """The timeline: a plan resolved against a run, asked for the lr, the phase and the cycle of any step."""
 
+import operator
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import overload
+from typing import SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_lrsched.checks import refusal
+from lightning_lrsched.checks import check_number, refusal
 from lightning_lrsched.phases import Level, Phase, Repeat, Span
 from lightning_lrsched.shapes import Array, power
 
@@ -85,10 +86,17 @@ class Timeline:
         Args:
             step: number of optimizer updates taken before; at least 0.
             base_lr: peak lr of the parameter group.
+
+        Raises:
+            ValueError: if a step is no whole number of at least 0, or the base lr no finite number.
         """
+        if type(base_lr) is not float:
+            base_lr = check_number("base_lr", base_lr, "timeline.lr(0, base_lr=0.1)")
         if isinstance(step, np.ndarray):
+            if not np.issubdtype(step.dtype, np.integer):
+                raise refusal("step", step.dtype, "an array of whole numbers of steps", "np.arange(100)")
             return self._lrs(step // self.stride, base_lr)
-        level = self.level_at(step)
+        level = self.level_at(step if type(step) is int else _whole(step))
         return level.scale * base_lr + level.offset
 
     def level_at(self, step: int) -> Level:
@@ -229,6 +237,14 @@ class Timeline:
             factor, _ = self.damping.levels(used[early].astype(np.float64), _NO_FADE)
             scale[early], offset[early] = factor * scale[early], factor * offset[early]
         return scale * base_lr + offset
+
+
+def _whole(step: SupportsIndex) -> int:
+    """Return a step of NumPy or torch as Python's own int."""
+    try:
+        return operator.index(step)
+    except TypeError:
+        raise refusal("step", step, "a whole number of steps", "timeline.lr(0, base_lr=0.1)") from None
 
 
 def _levels(segment: Phase | Repeat, k: NDArray[np.integer]) -> tuple[Array, Array]:

@@ -1,8 +1,10 @@
 """Timelines: one step and many give the same bits, and phases, cycles and boundaries agree with each other."""
 
 import itertools
+import re
 import time
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,3 +221,26 @@ def test_step_before_the_run_is_refused() -> None:
 def test_arrays_keep_their_form() -> None:
     assert PERIODIC.lr(np.zeros((2, 3), dtype=int), 0.1).shape == (2, 3)
     assert PERIODIC.lr(np.zeros(0, dtype=int), 0.1).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("step", "base_lr", "name"),
+    [
+        pytest.param("3", 0.1, "step = '3'", id="text"),
+        pytest.param(3.0, 0.1, "step = 3.0", id="float"),
+        pytest.param(None, 0.1, "step = None", id="None"),
+        pytest.param(np.arange(3.0), 0.1, "step = dtype", id="array of floats"),
+        pytest.param(3, "0.1", "base_lr = '0.1'", id="base lr as text"),
+        pytest.param(3, float("nan"), "base_lr = nan", id="base lr that is no number"),
+    ],
+)
+def test_what_is_no_step_or_no_lr_is_refused(step: Any, base_lr: Any, name: str) -> None:
+    timeline = Plan(Cosine()).resolve(RunLength(10))
+    with pytest.raises(ValueError, match=f"^{re.escape(name)}.* is refused: .* For example: "):
+        timeline.lr(step, base_lr)
+
+
+def test_a_step_of_numpy_is_a_step() -> None:
+    timeline = Plan(Cosine()).resolve(RunLength(10))
+    assert type(timeline.lr(np.int64(3), 0.1)) is float
+    assert timeline.lr(np.int64(3), 0.1) == timeline.lr(3, 0.1)

@@ -100,7 +100,7 @@ class Recipe:
             if not any(track.has(i, group) for i, group in enumerate(groups)):
                 keys = ", ".join(sorted(key for key in groups[0] if key != "params"))
                 allowed = f"a value that {type(optimizer).__name__} has ({keys})"
-                raise refusal("schedule of", track.key, allowed, "others={'weight_decay': Linear(end_factor=2)}")
+                raise refusal("others", track.key, allowed, "others={'weight_decay': Linear(end_factor=2)}")
         scheduler = PlannedScheduler(optimizer, tracks, self.describe(run))
         scheduler.check_floors()
         return scheduler

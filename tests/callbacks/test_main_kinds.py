@@ -229,7 +229,7 @@ def test_weight_decay_has_a_schedule_of_its_own(tmp_path: Path) -> None:
 
 def test_a_value_that_the_optimizer_does_not_have_is_refused(tmp_path: Path) -> None:
     plan = LearningRateScheduler(Plan(Cosine(), others={"alpha": Linear()}))
-    with pytest.raises(MisconfigurationException, match=r"schedule of = 'alpha' is refused.*SGD has \(.*weight_decay"):
+    with pytest.raises(MisconfigurationException, match=r"others = 'alpha' is refused.*SGD has \(.*weight_decay"):
         make_trainer(tmp_path, plan).fit(Tiny())
 
 
