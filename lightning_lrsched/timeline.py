@@ -1,5 +1,6 @@
 """The timeline: a plan resolved against a run, asked for the lr, the phase and the cycle of any step."""
 
+import math
 import operator
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ class Timeline:
         Raises:
             ValueError: if a step is no whole number of at least 0, or the base lr no finite number.
         """
-        if type(base_lr) is not float:
+        if type(base_lr) is not float or not math.isfinite(base_lr):
             base_lr = check_number("base_lr", base_lr, "timeline.lr(0, base_lr=0.1)")
         if isinstance(step, np.ndarray):
             if not np.issubdtype(step.dtype, np.integer):

@@ -242,5 +242,6 @@ def test_what_is_no_step_or_no_lr_is_refused(step: Any, base_lr: Any, name: str)
 
 def test_a_step_of_numpy_is_a_step() -> None:
     timeline = Plan(Cosine()).resolve(RunLength(10))
-    assert type(timeline.lr(np.int64(3), 0.1)) is float
-    assert timeline.lr(np.int64(3), 0.1) == timeline.lr(3, 0.1)
+    step: Any = np.int64(3)
+    assert type(timeline.lr(step, 0.1)) is float
+    assert timeline.lr(step, 0.1) == timeline.lr(3, 0.1)
