@@ -96,7 +96,8 @@ class Timeline:
         if isinstance(step, np.ndarray):
             if not np.issubdtype(step.dtype, np.integer):
                 raise refusal("step", step.dtype, "an array of whole numbers of steps", "np.arange(100)")
-            return self._lrs(step // self.stride, base_lr)
+            scale, offset = self.levels(step)
+            return scale * base_lr + offset
         level = self.level_at(step if type(step) is int else _whole(step))
         return level.scale * base_lr + level.offset
 
@@ -220,8 +221,9 @@ class Timeline:
         """Return the number of cycles of a timeline with an end, at least 1."""
         return max(1, self._restarts[-1] + (_restart_count(self.segments[-1]) or 0))
 
-    def _lrs(self, updates: NDArray[np.integer], base_lr: float) -> Array:
-        """Return the lr at many updates."""
+    def levels(self, steps: NDArray[np.integer]) -> tuple[Array, Array]:
+        """Return what many real steps use, as scale and offset: the lr is ``scale * base_lr + offset``."""
+        updates = steps // self.stride
         if updates.size and updates.min() < 0:
             raise refusal("step", int(updates.min()), "a number of optimizer steps, at least 0", "np.arange(100)")
         scale, offset = np.empty(updates.shape), np.empty(updates.shape)
@@ -237,7 +239,7 @@ class Timeline:
             early = used < self.damping.updates
             factor, _ = self.damping.levels(used[early].astype(np.float64), _NO_FADE)
             scale[early], offset[early] = factor * scale[early], factor * offset[early]
-        return scale * base_lr + offset
+        return scale, offset
 
 
 def _whole(step: SupportsIndex) -> int:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 
 from lightning_lrsched.phases import Repeat
-from lightning_lrsched.shapes import HOLD, Shape
 from lightning_lrsched.timeline import Timeline
 
 Group: TypeAlias = dict[str, Any]
@@ -29,18 +29,14 @@ class Groups:
         return (index in self.named or group.get("name") in self.named) != self.others
 
 
-_Now: TypeAlias = tuple[int, int, Shape, float, float, float, float, float, float, list[tuple[Group, float]] | None]
-"""A phase taken apart: its steps, its shape with shift and span, the scales and offsets of its two levels, and the
-groups, if nothing but floats is to be written into their ``"lr"``."""
-
-_NOWHERE: _Now = (0, 0, HOLD, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, None)
+_AHEAD = 512  # steps whose values are computed at once
 
 
 class Track:
     """Writes one value of some groups at every real step.
 
-    The lr of a step inside one phase costs one call of its shape and one loop over the groups. Where the phase ends,
-    where a warmup overlaps, or where the lr changes once an epoch, the timeline is asked.
+    The values of the next few hundred steps are computed at once, as for a drawing and with the same bits. A step then
+    costs one look into a list and one loop over the groups.
 
     Args:
         timeline: what to write.
@@ -48,7 +44,7 @@ class Track:
         chosen: which groups.
     """
 
-    __slots__ = ("_floats", "_now", "_pairs", "chosen", "key", "timeline")
+    __slots__ = ("_first", "_floats", "_offsets", "_pairs", "_scales", "chosen", "key", "timeline")
 
     def __init__(self, timeline: Timeline, key: str, chosen: Groups) -> None:
         """Remember what to write, and where."""
@@ -57,7 +53,9 @@ class Track:
         self.chosen = chosen
         self._pairs: list[tuple[Group, float]] = []
         self._floats = False
-        self._now: _Now = _NOWHERE
+        self._first = 0
+        self._scales: list[float] = []
+        self._offsets: list[float] = []
 
     @property
     def pairs(self) -> list[tuple[Group, float]]:
@@ -77,44 +75,30 @@ class Track:
             group.setdefault(initial, float(self._read(group)))
         self._pairs = [(group, float(group[initial])) for group in chosen]
         self._floats = self.key == "lr" and all(type(group["lr"]) is float for group in chosen)
-        self._now = _NOWHERE
 
     def write(self, step: int) -> None:
         """Write the value that real step ``step`` uses into every group."""
-        begin, stop, shape, shift, span, scale0, scale1, offset0, offset1, pairs = self._now
-        if not begin <= step < stop:
-            self._now = self._seek(step)
-            level = self.timeline.level_at(step)
-            self._put(level.scale, level.offset)
-            return
-        weight = shape((step - begin + shift) / span)
-        rest = 1.0 - weight
-        scale = scale0 * rest + scale1 * weight
-        offset = offset0 * rest + offset1 * weight
-        if pairs is None:
-            self._put(scale, offset)
+        ahead = step - self._first
+        if not 0 <= ahead < len(self._scales):
+            self._look_ahead(step)
+            ahead = 0
+        scale, offset = self._scales[ahead], self._offsets[ahead]
+        if not self._floats:
+            for group, base in self._pairs:
+                write_value(group, self.key, scale * base + offset)
         elif offset:
-            for group, base in pairs:
+            for group, base in self._pairs:
                 group["lr"] = scale * base + offset
         else:
-            for group, base in pairs:
+            for group, base in self._pairs:
                 group["lr"] = scale * base
 
-    def _seek(self, step: int) -> "_Now":
-        """Take the phase of a step apart, if the steps after it can be computed from it alone."""
-        timeline = self.timeline
-        here = timeline.phase_at(step)
-        damped = timeline.damping is not None and step < timeline.damping.updates * timeline.stride
-        if timeline.stride != 1 or damped or here.stop is None:
-            return _NOWHERE
-        (scale0, offset0, *_), (scale1, offset1, *_) = here.phase.ends()
-        phase, pairs = here.phase, self._pairs if self._floats else None
-        return here.start, here.stop, phase.shape, phase.shift, phase.length, scale0, scale1, offset0, offset1, pairs
-
-    def _put(self, scale: float, offset: float) -> None:
-        """Write a value into every group; a tensor keeps its identity."""
-        for group, base in self._pairs:
-            write_value(group, self.key, scale * base + offset)
+    def _look_ahead(self, step: int) -> None:
+        """Compute the values of the next steps, up to the end of the plan and not past it."""
+        total = self.timeline.total
+        count = _AHEAD if total is None else max(1, min(_AHEAD, total - step))
+        scales, offsets = self.timeline.levels(np.arange(step, step + count))
+        self._first, self._scales, self._offsets = step, scales.tolist(), offsets.tolist()
 
     def _read(self, group: Group) -> Any:
         """Return the value of a group."""
