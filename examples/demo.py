@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lightning_lrsched import SGDR, Constant, Cosine, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.cli import main as lrsched
 
+STORE = "sqlite:///mlflow.db"
 RUNS = {
     "constant": LearningRateScheduler(Constant()),
     "warmup + cosine": LearningRateScheduler(Cosine(eta_min=1e-4), warmup="5ep"),
@@ -106,7 +107,7 @@ def main() -> None:
         for name, scheduler in RUNS.items():
             progress.update(task, description=name)
             L.seed_everything(0, verbose=False)
-            callbacks = [scheduler, MLflowTracker(experiment="demo", run_name=name), Bar(progress, task)]
+            callbacks = [scheduler, MLflowTracker(STORE, "demo", run_name=name), Bar(progress, task)]
             if isinstance(scheduler.plan.main, SGDR):
                 callbacks.append(checkpoints)
             trainer = L.Trainer(
@@ -119,7 +120,8 @@ def main() -> None:
                 enable_checkpointing=isinstance(scheduler.plan.main, SGDR),
             )
             trainer.fit(Digits(), *data())
-    lrsched(["compare", "--experiment", "demo", "--tracking-uri", "sqlite:///mlflow.db", "--png", "compare.png"])
+    if lrsched(["compare", "--experiment", "demo", "--tracking-uri", STORE, "--png", "compare.png"]):
+        raise SystemExit("the comparison failed; the lines above say why")
     console.print("\n[bold]Best checkpoint of each SGDR cycle[/]")
     for kept in checkpoints.finished_cycles:
         console.print(f"  cycle {kept.cycle}: val_loss {kept.score:.4f}  {kept.path}", soft_wrap=True)

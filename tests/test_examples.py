@@ -10,7 +10,10 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 def run(name: str, folder: Path, *arguments: str) -> str:
     """Run an example in a folder and return what it printed."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    elsewhere = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/elsewhere.db"}
+    environment = (
+        os.environ | elsewhere | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    )
     command = [sys.executable, str(EXAMPLES / name), *arguments]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
