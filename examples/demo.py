@@ -13,8 +13,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -35,15 +36,8 @@ class Digits(L.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(64, 128),
-            nn.BatchNorm1d(128),
-            nn.ReLU(),
-            nn.Dropout(0.3),
-            nn.Linear(128, 128),
-            nn.ReLU(),
-            nn.Linear(128, 10),
-        )
+        first = (nn.Linear(64, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.3))
+        self.net = nn.Sequential(*first, nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss, with a little noise on the images against overfitting."""
@@ -59,17 +53,6 @@ class Digits(L.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the optimizer alone: its lr is the peak of the schedule."""
         return torch.optim.SGD(self.parameters(), lr=0.3, momentum=0.9, weight_decay=5e-4)
-
-
-class Bar(L.Callback):
-    """One progress bar over all runs."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self.progress, self.task = progress, task
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Advance by one epoch."""
-        self.progress.advance(self.task)
 
 
 def data() -> tuple[DataLoader[tuple[Tensor, ...]], DataLoader[tuple[Tensor, ...]]]:
@@ -104,10 +87,11 @@ def main() -> None:
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=len(RUNS) * options.epochs)
+        advance = LambdaCallback(on_train_epoch_end=lambda *_: progress.advance(task))
         for name, scheduler in RUNS.items():
             progress.update(task, description=name)
             L.seed_everything(0, verbose=False)
-            callbacks = [scheduler, MLflowTracker(STORE, "demo", run_name=name), Bar(progress, task)]
+            callbacks = [scheduler, MLflowTracker(STORE, "demo", run_name=name), advance]
             if isinstance(scheduler.plan.main, SGDR):
                 callbacks.append(checkpoints)
             trainer = L.Trainer(
@@ -125,9 +109,8 @@ def main() -> None:
     console.print("\n[bold]Best checkpoint of each SGDR cycle[/]")
     for kept in checkpoints.finished_cycles:
         console.print(f"  cycle {kept.cycle}: val_loss {kept.score:.4f}  {kept.path}", soft_wrap=True)
-    console.print(
-        f"\nOpen the runs in MLflow:\n  mlflow ui --backend-store-uri sqlite:///{Path('mlflow.db').resolve()}"
-    )
+    store = f"sqlite:///{Path('mlflow.db').resolve()}"
+    console.print(f"\nOpen the runs in MLflow:\n  mlflow ui --backend-store-uri {store}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Phases: a shape over a number of updates, from one level to another; repeated blocks of them; spans of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from lightning_lrsched.shapes import HOLD, Array, Shape, X, power
+from lightning_lrsched.shapes import HOLD, Array, Shape, X, each, power
 
 _ROUNDING = 1e-6  # updates; turning points between two steps are floats
 
@@ -137,11 +137,19 @@ class Repeat:
         block: the phases of one repetition.
         count: how many repetitions; None without end.
         gamma: factor on the fading part from one repetition to the next.
+        fade: the factor itself, as a function of the repetition (from 0), instead of the powers of gamma.
     """
 
     block: tuple[Phase, ...]
     count: int | None = None
     gamma: float = 1.0
+    fade: Callable[[int], float] | None = None
+
+    def faded(self, index: X) -> X:
+        """Return the factor on the fading part in a repetition, or in each of many."""
+        if self.fade is None:
+            return power(self.gamma, index)
+        return each(lambda value: float(self.fade(round(value))), index)  # type: ignore[misc]
 
     @property
     def period(self) -> int:
@@ -155,7 +163,7 @@ class Repeat:
 
     def phases(self, index: int) -> tuple[Phase, ...]:
         """Return the phases of repetition ``index`` with its own levels."""
-        fade = power(self.gamma, float(index))
+        fade = self.faded(float(index))
         return tuple(phase.faded(fade) for phase in self.block)
 
     def on(self, base: Level) -> "Repeat":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lightning_lrsched.checks import check_number, refusal
 from lightning_lrsched.phases import Level, Phase, Repeat, Span
-from lightning_lrsched.shapes import Array, power
+from lightning_lrsched.shapes import Array
 
 _NO_FADE = np.ones(1)
 
@@ -255,7 +255,7 @@ def _levels(segment: Phase | Repeat, k: NDArray[np.integer]) -> tuple[Array, Arr
     if isinstance(segment, Phase):
         return segment.levels(k.astype(np.float64), _NO_FADE)
     repetition, within = np.divmod(k, segment.period)
-    fade = power(segment.gamma, repetition.astype(np.float64))
+    fade = segment.faded(repetition.astype(np.float64))
     scale, offset = np.empty(k.shape), np.empty(k.shape)
     for begin, phase in zip(_offsets(segment.block), segment.block, strict=False):
         mine = (within >= begin) & (within < begin + phase.updates)

@@ -1,9 +1,9 @@
 """Cyclical learning rates: up and down between two levels."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
 
-from lightning_lrsched.checks import check_choice, refusal, store_number
+from lightning_lrsched.checks import check_choice, check_number, refusal, store_number
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.room import Room, Schedule
 from lightning_lrsched.schedules.floors import check_momenta, store_plain
@@ -11,6 +11,27 @@ from lightning_lrsched.shapes import Straight, Tilted
 from lightning_lrsched.units import DurationLike
 
 _MODES = ("triangular", "triangular2", "exp_range")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A user's height of each cycle, checked when it is used.
+
+    Args:
+        function: takes the number of a cycle (from 1) and returns a factor.
+    """
+
+    function: Callable[[int], float]
+
+    def __call__(self, repetition: int) -> float:
+        """Return the factor of a repetition (from 0).
+
+        Raises:
+            ValueError: if the function returns no number in [0, 1].
+        """
+        name = f"Cyclic.scale_fn({repetition + 1})"
+        example = "a function that returns 1 / number"
+        return check_number(name, self.function(repetition + 1), example, at_least=0.0, at_most=1.0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,6 +48,8 @@ class Cyclic(Schedule):
         step_size_down: length of the fall; the rise's if None.
         mode: ``"triangular"``, ``"triangular2"`` or ``"exp_range"``.
         gamma: factor for each step in mode ``"exp_range"``, in (0, 1].
+        scale_fn: your own height of each cycle, as a function of its number from 1 that returns a factor in [0, 1];
+            instead of ``mode``. A function of a module can be pickled, a lambda cannot.
         cycle_momentum: move the momentum (or ``betas[0]``) against the lr, from ``max_momentum`` at the low level to
             ``base_momentum`` at the peak. Unlike torch's, the default leaves the momentum alone.
         base_momentum: momentum at the peak, at least 0.
@@ -47,6 +70,7 @@ class Cyclic(Schedule):
     step_size_down: DurationLike | None = None
     mode: str = "triangular"
     gamma: float = 1.0
+    scale_fn: Callable[[int], float] | None = None
     cycle_momentum: bool = False
     base_momentum: float = 0.8
     max_momentum: float = 0.9
@@ -59,6 +83,9 @@ class Cyclic(Schedule):
         store_number(self, "gamma", "Cyclic('2ep', mode='exp_range', gamma=0.999)", above=0.0, at_most=1.0)
         if self.gamma != 1.0 and self.mode != "exp_range":
             raise refusal("Cyclic.gamma", self.gamma, "left out unless mode='exp_range'", "mode='exp_range'")
+        if self.scale_fn is not None and (not callable(self.scale_fn) or self.mode != "triangular"):
+            allowed = "a function of the cycle's number, without mode"
+            raise refusal("Cyclic.scale_fn", self.scale_fn, allowed, "Cyclic('2ep', scale_fn=my_function)")
         check_momenta(self)
 
     @property
@@ -89,4 +116,4 @@ class Cyclic(Schedule):
         rise = Phase("up", up, low, peak, Tilted(Straight(), left), restart=True)
         fall = Phase("down", down, low, after, Tilted(Straight(), gamma**down, falling=True))
         fade = {"triangular": 1.0, "triangular2": 0.5, "exp_range": gamma ** (up + down)}[self.mode]
-        yield Repeat((rise, fall), None, fade)
+        yield Repeat((rise, fall), None, fade, None if self.scale_fn is None else Scale(self.scale_fn))

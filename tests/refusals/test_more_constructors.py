@@ -60,6 +60,8 @@ OTHERS: list[tuple[str, Callable[[], Any], str]] = [
     ("Tanh.ub", lambda: Tanh(ub=INF), "inf"),
     ("Tanh.ub", lambda: Tanh(ub="3"), "'3'"),  # type: ignore[arg-type]
     ("Cyclic.base_ratio", lambda: Cyclic(5, 1.0), "1.0"),
+    ("Cyclic.scale_fn", lambda: Cyclic(5, scale_fn=0.5), "0.5"),  # type: ignore[arg-type]
+    ("Cyclic.scale_fn", lambda: Cyclic(5, scale_fn=abs, mode="triangular2"), "<built-in function abs>"),
     ("Cyclic.mode", lambda: Cyclic(5, mode="triangular3"), "'triangular3'"),
     ("Cyclic.mode", lambda: Cyclic(5, mode=None), "None"),  # type: ignore[arg-type]
     ("Cyclic.gamma", lambda: Cyclic(5, gamma=0.9), "0.9"),

@@ -169,6 +169,18 @@ def test_cyclic(up: int, down: int | None, ratio: float, mode: str, gamma: float
     agree(Plan(main), make, 150)
 
 
+def _harmonic(number: float) -> float:
+    return 1.0 / number
+
+
+@given(up=sizes, ratio=st.floats(0.0, 0.9))
+def test_cyclic_with_a_function_of_its_own(up: int, ratio: float) -> None:
+    def make(optimizer: torch.optim.Optimizer) -> of.LRScheduler:
+        return of.CyclicLR(optimizer, ratio * BASE_LR, BASE_LR, up, scale_fn=_harmonic, scale_mode="cycle")
+
+    agree(Plan(Cyclic(up, ratio, scale_fn=_harmonic, cycle_momentum=True)), make, 150)
+
+
 SEQUENTIAL: dict[str, tuple[Callable[[int, float], Schedule], Callable[[Any, int, float], of.LRScheduler]]] = {
     "constant": (lambda n, f: Constant(f, n), lambda o, n, f: of.ConstantLR(o, f, n)),
     "linear": (
