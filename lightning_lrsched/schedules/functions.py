@@ -14,9 +14,9 @@ class Lambda(Schedule):
     r"""A function of the step as the factor: $\eta_t = f(t) \, \eta_{base}$.
 
     Args:
-        lr_lambda: takes the update's number (from 0, counted from the start of the schedule) and returns a factor. It is
-            called some hundred steps ahead of the training, and not past the end of a run that has one. A function of
-            a module can be pickled, a lambda cannot.
+        lr_lambda: takes the update's number (from 0, counted from the start of the schedule) and returns a factor. It
+            is called some hundred steps ahead of the training, and not past the end of a run that has one. A function
+            of a module can be pickled, a lambda cannot.
 
     Raises:
         ValueError: if it cannot be called.
