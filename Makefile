@@ -37,6 +37,8 @@ format: $(READY) ## put the code into its form
 
 bench: $(READY) ## measure the cost of a step against the peers, and print the table
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm
+	@mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/test_step.py -q -p no:xdist -p no:cacheprovider --benchmark-json=build/bench.json --benchmark-quiet
 	$(BIN)/python benchmarks/report.py build/bench.json
 

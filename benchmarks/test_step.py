@@ -4,9 +4,12 @@ Each function advances a warmed-up schedule by one step and writes the lr into e
 schedule can be cheaper than in Python: one cosine and a loop that assigns.
 """
 
+import importlib.util
 import math
+import sys
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -102,6 +105,25 @@ def pytorch_warmup(groups: int) -> Step:
     return step
 
 
+def timm_cosine(groups: int) -> Step:
+    if "timm" not in sys.modules:
+        found = importlib.util.find_spec("timm")
+        if found is None:
+            pytest.skip("make bench installs it")
+        package = ModuleType("timm")  # its own would import models, and torchvision with them
+        package.__path__ = list(found.submodule_search_locations or ())
+        sys.modules["timm"] = package
+    module = importlib.import_module("timm.scheduler.cosine_lr")
+    scheduler = module.CosineLRScheduler(optimizer(groups), TOTAL, warmup_t=100, t_in_epochs=False)
+    count = [200]
+
+    def step() -> None:
+        count[0] += 1
+        scheduler.step_update(count[0])
+
+    return step
+
+
 def ignite(groups: int) -> Step:
     handlers = pytest.importorskip("ignite.handlers", reason="make bench installs it")
     engine = pytest.importorskip("ignite.engine").Engine(lambda engine, batch: None)
@@ -121,6 +143,7 @@ CONTENDERS: dict[str, Callable[[int], Step]] = {
     "torch OneCycleLR": stepped(lambda made: OneCycleLR(made, LR, total_steps=TOTAL, cycle_momentum=False)),
     "transformers cosine": transformers_cosine,
     "pytorch_warmup + CosineAnnealingLR": pytorch_warmup,
+    "timm CosineLRScheduler": timm_cosine,
     "ignite cosine": ignite,
 }
 
