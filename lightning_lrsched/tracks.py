@@ -57,11 +57,6 @@ class Track:
         self._scales: list[float] = []
         self._offsets: list[float] = []
 
-    @property
-    def pairs(self) -> list[tuple[Group, float]]:
-        """The groups with the value that the timeline multiplies: the base lr for the lr."""
-        return self._pairs
-
     def has(self, index: int, group: Group) -> bool:
         """Return whether a group is chosen and has the value."""
         there = self.key in group or (self.key == "momentum" and "betas" in group)

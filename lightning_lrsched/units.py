@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
 from typing import Literal, TypeAlias
@@ -215,15 +215,15 @@ def _read(value: object, name: str) -> tuple[Decimal, Unit]:
     if isinstance(value, Integral) and not isinstance(value, bool):
         return Decimal(int(value)), "steps"
     if isinstance(value, Real) and not isinstance(value, bool):
-        return _share(Decimal(repr(float(value))), value, name)
+        try:
+            return _share(Decimal(repr(float(value))), value, name)
+        except OverflowError:
+            raise refusal(name, value, _ALLOWED, f"{short}='10ep'") from None
     found = _TEXT.match(value) if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
     unit = _UNITS.get(found["unit"].lower()) if found else None
     if found is None or unit is None:
         raise refusal(name, value, _ALLOWED, f"{short}='10ep'")
-    try:
-        amount = Decimal(found["amount"].replace("_", ""))
-    except InvalidOperation:  # pragma: no cover - the pattern admits only what Decimal reads
-        raise refusal(name, value, _ALLOWED, f"{short}='10ep'") from None
+    amount = Decimal(found["amount"].replace("_", ""))
     if unit == "share":
         return amount / 100, "share"
     if not found["unit"] and ("." in found["amount"] or "e" in found["amount"].lower()):

@@ -177,3 +177,8 @@ def test_clock_of_epochs_refuses_parts_of_epochs(duration: Any) -> None:
 def test_clock_of_epochs_needs_their_length() -> None:
     with pytest.raises(ValueError, match="update = 'epoch' needs the steps per epoch"):
         Clock.of(RunLength(total_steps=650), "epoch")
+
+
+def test_a_fraction_beyond_all_floats_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^duration = Fraction\(1000.* is refused"):
+        Duration(Fraction(10**400))  # type: ignore[arg-type]
