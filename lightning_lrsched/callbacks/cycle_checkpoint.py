@@ -86,6 +86,7 @@ class CycleCheckpoint(Checkpoint):
         self.save_weights_only = save_weights_only
         self.finished_cycles: list[CycleBest] = []
         self._folder = ""
+        self._fitting = True
         self._kept: CycleBest | None = None
         self._cycle = Cycle(0, 0, None, complete=False)
         self._scheduler: PlannedScheduler | None = None
@@ -109,7 +110,8 @@ class CycleCheckpoint(Checkpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Settle the folder, the same on every rank."""
-        if stage == "fit":
+        self._fitting = stage == "fit"
+        if self._fitting:
             self._folder = trainer.strategy.broadcast(self.dirpath or _default_folder(trainer))
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -199,7 +201,9 @@ class CycleCheckpoint(Checkpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what an interrupted run kept."""
+        """Take over what an interrupted run kept; a test or a prediction with the file loads only the weights."""
+        if not self._fitting:
+            return
         self.finished_cycles = [CycleBest(**kept) for kept in state_dict["finished_cycles"]]
         self._kept = None if state_dict["kept"] is None else CycleBest(**state_dict["kept"])
 

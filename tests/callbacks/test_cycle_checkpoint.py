@@ -139,9 +139,12 @@ class Measures(Tiny):
 def test_the_best_of_all_is_what_test_loads(tmp_path: Path) -> None:
     checkpoint, module = CycleCheckpoint("val_loss"), Measures()
     trainer = fit(tmp_path, checkpoint, module)
+    finished, best = list(checkpoint.finished_cycles), checkpoint.best_model_path
     trainer.test(module, loader(1), ckpt_path="best", verbose=False)
-    assert module.tested == weight_in(checkpoint.best_model_path)
+    assert module.tested == weight_in(best)
     assert module.tested != weight_in(checkpoint.best_model_paths[-1])
+    assert checkpoint.finished_cycles == finished, "what the file says of its own time does not count here"
+    assert checkpoint.best_model_path == best
 
 
 def test_a_checkpoint_of_weights_alone_is_smaller(tmp_path: Path) -> None:
