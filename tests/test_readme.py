@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lightning_lrsched import SGDR, Plan, RunLength, schedules
+from lightning_lrsched import SGDR, LearningRateScheduler, Linear, Plan, RunLength, schedules
 from lightning_lrsched.describe import plan_table
 from tests.modules import SmallModule
 
@@ -34,7 +35,17 @@ def test_the_example_trains_and_tests(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_other_examples_run() -> None:
-    exec(block_with("others="), {})
+    made: list[LearningRateScheduler] = []
+
+    def noted(*given: Any, **named: Any) -> LearningRateScheduler:
+        made.append(LearningRateScheduler(*given, **named))
+        return made[-1]
+
+    code = block_with("others=").replace("LearningRateScheduler(", "noted(")
+    exec(code, {"noted": noted})
+    groups, others = made
+    assert groups.recipe.groups == {"head": Plan(Linear(), warmup="5%"), "embeddings": None}
+    assert others.plan.others == {"weight_decay": Linear(end_factor=3)}
 
 
 def test_every_schedule_is_in_the_table() -> None:

@@ -146,14 +146,19 @@ def test_a_smoke_test_opens_no_run(uri: str, tmp_path: Path) -> None:
 
 
 def test_the_tracker_can_be_copied_before_and_after_a_fit(uri: str, tmp_path: Path) -> None:
-    tracker, schedule = MLflowTracker(uri), plan()
-    for value in (tracker, schedule):
-        copy.deepcopy(value)
-        pickle.loads(pickle.dumps(value))
+    tracker, schedule = MLflowTracker(uri, "study"), plan()
+
+    def check_copies() -> None:
+        pickled = pickle.loads(pickle.dumps((tracker, schedule)))
+        for copied, planned in (pickled, copy.deepcopy((tracker, schedule))):
+            assert (copied.tracking_uri, copied.experiment, copied.run_id) == (uri, "study", tracker.run_id)
+            assert planned.plan == schedule.plan
+            assert planned.timeline == schedule.timeline
+
+    check_copies()
     make_trainer(tmp_path, tracker, schedule).fit(Tiny())
-    for value in (tracker, schedule):
-        copy.deepcopy(value)
-        pickle.loads(pickle.dumps(value))
+    assert tracker.run_id is not None
+    check_copies()
 
 
 def test_checkpoints_can_be_left_out(uri: str, tmp_path: Path) -> None:
