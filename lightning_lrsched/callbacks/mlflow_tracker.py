@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.callbacks.trainer_access import (
     callbacks_of,
+    end_logger_as,
     is_smoke_test,
     logger_step,
     scheduler_configs,
@@ -137,6 +138,9 @@ class MLflowTracker(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Deliver the rest and end the run as failed, or as killed when it was a signal."""
         killed = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        for logger in trainer.loggers if killed and self._writer is not None else ():
+            if getattr(logger, "run_id", "") == self.run_id:
+                end_logger_as(logger, "KILLED")
         self._close("KILLED" if killed else "FAILED")
 
     def _open(self, trainer: pl.Trainer) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 
 from lightning_lrsched.callbacks.stepping import RunFacts
@@ -79,3 +80,17 @@ def validation_metrics(trainer: pl.Trainer) -> tuple[dict[str, float], set[str]]
         return {}, set()
     metrics = results.metrics(on_step=False)
     return {key: float(value) for key, value in metrics["callback"].items()}, set(metrics["log"])
+
+
+def end_logger_as(logger: Logger, status: str) -> None:
+    """Have a logger end its run with a status that Lightning has no word for, the next time it is finalized.
+
+    After an interruption Lightning finalizes its loggers with ``"failed"``, whatever the reason, when all callbacks
+    have had their turn. This stands in for that one call, on this logger alone, and takes itself away with it.
+    """
+
+    def finalize(_: str) -> None:
+        del vars(logger)["finalize"]
+        logger.finalize(status)
+
+    vars(logger)["finalize"] = finalize

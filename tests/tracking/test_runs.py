@@ -194,3 +194,19 @@ def test_a_run_that_ends_early_says_how(
     assert run.info.status == status
     assert history(uri, run, LRS) == list(enumerate(expected_lrs(7)))
     assert artifacts(uri, run, "schedule") == ["schedule/lr.png", "schedule/plan.json"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "status"),
+    [(RuntimeError("on purpose"), RuntimeError, "FAILED"), (KeyboardInterrupt(), SystemExit, "KILLED")],
+)
+def test_the_loggers_run_ends_as_the_fit_did(
+    uri: str, tmp_path: Path, fault: BaseException, raised: type[BaseException], status: str
+) -> None:
+    module = Fails()
+    module.failure = fault
+    logger = MLFlowLogger("study", tracking_uri=uri)
+    with pytest.raises(raised, match=r"on purpose|1"):
+        make_trainer(tmp_path, plan(), MLflowTracker(), logger=logger, log_every_n_steps=1).fit(module)
+    assert only_run(uri).info.status == status
+    assert "finalize" not in vars(logger)
