@@ -28,6 +28,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "compare": (),
     "callbacks": (*CORE, "describe", *TORCH),
     "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "tracking"),
+    "callbacks.tracked_cycles": ("tracking",),
     "cli": (*CORE, "describe", "preview", *TORCH, "callbacks", "compare"),
     "": (*CORE, *TORCH, "callbacks"),
 }

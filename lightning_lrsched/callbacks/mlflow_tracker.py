@@ -4,9 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,6 +14,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from lightning_lrsched.callbacks.tracked_cycles import TrackedCycles
 from lightning_lrsched.callbacks.trainer_access import (
     callbacks_of,
     end_logger_as,
@@ -90,7 +89,7 @@ class MLflowTracker(Callback):
         self._sink: MlflowSink | LateSink | None = None
         self._writer: Writer | None = None
         self._recorder = Recorder()
-        self._uploaded: set[str] = set()
+        self._cycles = TrackedCycles(upload=log_checkpoints)
         self._hooks: list[RemovableHandle] = []
         self._title = "learning rate"
         self._opened = False
@@ -199,19 +198,8 @@ class MLflowTracker(Callback):
 
     def _take_cycles(self, trainer: pl.Trainer) -> None:
         """Record the finished cycles of every checkpoint callback that has them, each once."""
-        if self._writer is None:
-            return
-        for callback in callbacks_of(trainer):
-            monitor = getattr(callback, "monitor", None)
-            for kept in getattr(callback, "finished_cycles", ()):
-                if kept.path in self._uploaded:
-                    continue
-                self._uploaded.add(kept.path)
-                if kept.score is not None:
-                    key = f"cycle/{key_part(monitor)}"
-                    self._record(MetricRecord(kept.step - 1, _now(), {key: kept.score}))
-                if self.log_checkpoints:
-                    self._writer.run(partial(_upload_checkpoint, path=Path(kept.path)))
+        if self._writer is not None:
+            self._cycles.take(callbacks_of(trainer), self._writer, _now())
 
     def _close(self, status: str) -> None:
         """Deliver what is left, draw the curve, set the status; at most `flush_timeout` seconds."""
@@ -247,8 +235,3 @@ def _now() -> int:
 def _tell(message: str) -> None:
     """Warn on rank zero, without the password that a tracking URI may hold."""
     rank_zero_warn(_PASSWORD.sub("***@", message))
-
-
-def _upload_checkpoint(sink: Sink, path: Path) -> None:
-    """Store a kept checkpoint."""
-    sink.upload(path, "checkpoints")
