@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help env demo test lint format bench docs-images clean
+.PHONY: help env demo test lint format bench server server-stop docs-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -41,6 +41,13 @@ bench: $(READY) ## measure the cost of a step against the peers, and print the t
 	@mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks -q -p no:xdist -p no:cacheprovider --benchmark-json=build/bench.json --benchmark-quiet
 	$(BIN)/python benchmarks/report.py build/bench.json
+
+server: $(READY) ## start a tracking server over PostgreSQL on this machine; prints the line to export
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
+	@$(BIN)/python mlflow_configs/serve.py start
+
+server-stop: $(READY) ## stop it; what it holds stays in .server
+	@$(BIN)/python mlflow_configs/serve.py stop
 
 docs-images: $(READY) ## draw the pictures of the docs anew
 	$(BIN)/python docs/make_images.py

@@ -26,10 +26,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
     **{room: (*CORE, *TORCH[:floor]) for floor, room in enumerate(TORCH)},
     "tracking": (),
     "compare": (),
+    "configs": ("checks",),
+    "sweep": (*CORE, *TORCH, "callbacks", "configs"),
     "callbacks": (*CORE, "describe", *TORCH),
-    "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "tracking"),
+    "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "tracking", "configs"),
     "callbacks.tracked_cycles": ("tracking",),
-    "cli": (*CORE, "describe", "preview", *TORCH, "callbacks", "compare"),
+    "cli": (*CORE, "describe", "preview", *TORCH, "callbacks", "compare", "configs", "sweep"),
     "": (*CORE, *TORCH, "callbacks"),
 }
 """A room and the rooms of this package that it may import; a room may always import its own."""
@@ -44,6 +46,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "preview": ("torch", "lightning", "mlflow"),
     "tracking": ("torch", "lightning", "rich"),
     "compare": ("torch", "lightning"),
+    "configs": HEAVY,
     "callbacks": ("mlflow", "matplotlib", "rich"),
 }
 """A room and the libraries that it must not import, at its top or inside a function."""

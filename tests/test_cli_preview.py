@@ -273,7 +273,7 @@ def test_schedules_are_laid_over_that_of_the_file(capsys: pytest.CaptureFixture[
         pytest.param(["Cosine()", *RUN, "--total-steps", "9"], "both give the length of the run", id="two lengths"),
         pytest.param(["Cosine()", *RUN, "-o", "a.gif"], "--output a.gif must end in .png, .svg, .pdf", id="picture"),
         pytest.param(["Cosine()", *RUN, "-o", "no/a.png"], "there is no folder no", id="folder"),
-        pytest.param(["--config", "none.yaml"], "cannot read --config none.yaml: ", id="no file"),
+        pytest.param(["--config", "none.yaml"], "--config: cannot read none.yaml: ", id="no file"),
         pytest.param(["Cosine()", *RUN, "--total-steps", "1" + 20 * "0"], "both give", id="a huge number"),
         pytest.param(["Cosine()", "--total-steps", "1" + 20 * "0"], "at most 1e+15", id="more steps than any run"),
     ],
@@ -293,7 +293,7 @@ def test_a_mistake_is_told_in_a_line_with_exit_code_2(
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        pytest.param("a: [", "config.yaml is no YAML: while parsing", id="no YAML"),
+        pytest.param("a: [", "config.yaml is no YAML: expected", id="no YAML"),
         pytest.param("just text", "config.yaml is no LightningCLI file", id="text"),
         pytest.param(
             "trainer: {callbacks: [&a {class_path: LearningRateScheduler, init_args: {main: *a}}]}",

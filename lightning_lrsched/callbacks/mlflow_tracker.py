@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -24,6 +25,7 @@ from lightning_lrsched.callbacks.trainer_access import (
     validation_metrics,
 )
 from lightning_lrsched.checks import check_flag, check_number, refusal
+from lightning_lrsched.configs import tracker_from
 from lightning_lrsched.describe import flat_params, plan_document
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.tracking.artifacts import upload_curve, upload_text
@@ -93,6 +95,17 @@ class MLflowTracker(Callback):
         self._hooks: list[RemovableHandle] = []
         self._title = "learning rate"
         self._opened = False
+
+    @classmethod
+    def from_config(cls, path: str | Path) -> "MLflowTracker":
+        """Return the tracker that a YAML file describes, such as ``mlflow_configs/local.yaml``.
+
+        Its keys are the parameters above. A password is refused in it: credentials come from the environment.
+
+        Raises:
+            ConfigError: (a ValueError) if the file cannot be read, a key is unknown, or a value is refused.
+        """
+        return tracker_from(cls, path)  # named in YAML as a class path: jsonargparse needs the class, not Self
 
     @property
     def run_id(self) -> str | None:

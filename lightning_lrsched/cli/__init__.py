@@ -1,11 +1,12 @@
-"""The command line: ``lrsched preview`` draws a plan, ``lrsched compare`` shows runs of MLflow side by side."""
+"""The command line: ``lrsched preview`` draws a plan, ``sweep`` trains many runs, ``compare`` shows them together."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from typing import Any
 
-from lightning_lrsched.cli import compare, preview
+from lightning_lrsched.cli import compare, preview, sweep
 from lightning_lrsched.cli.arguments import CommandError
 from lightning_lrsched.compare import CompareError
 
@@ -19,15 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; default those of the process.
     """
     args = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], None] = args.command
+    command: Callable[[argparse.Namespace], int | None] = args.command
     try:
-        command(args)
+        return command(args) or 0
     except (CommandError, CompareError) as error:
         sys.stderr.write(f"lrsched: {error}\n")
         return _REFUSED
     except KeyboardInterrupt:
         return _INTERRUPTED
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,24 +37,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lrsched {metadata.version('lightning-lrsched')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    preview_parser = commands.add_parser(
+    _add(
+        commands,
         "preview",
-        help="draw the learning rate of a plan without training",
-        description="Draw the learning rate of one or several schedules over a run, in the terminal and as a picture,\n"
+        preview,
+        "draw the learning rate of a plan without training",
+        "Draw the learning rate of one or several schedules over a run, in the terminal and as a picture,\n"
         "and print their phases. Nothing is trained.",
-        epilog=preview.EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    preview_parser.set_defaults(command=preview.preview)
-    preview.add_arguments(preview_parser)
-    compare_parser = commands.add_parser(
+    ).set_defaults(command=preview.preview)
+    _add(
+        commands,
+        "sweep",
+        sweep,
+        "train every combination of schedules, warmups, lrs and seeds",
+        "Train every combination that a file names, each as a run of MLflow under one parent.\n"
+        "A second call trains only what is missing.",
+    ).set_defaults(command=sweep.sweep)
+    _add(
+        commands,
         "compare",
-        help="show the runs of an MLflow experiment side by side",
-        description="Print a table of the runs of an MLflow experiment, the best first,\nand draw their learning rates "
+        compare,
+        "show the runs of an MLflow experiment side by side",
+        "Print a table of the runs of an MLflow experiment, the best first,\nand draw their learning rates "
         "over their validation curves.",
-        epilog=compare.EXAMPLES,
+    ).set_defaults(command=compare.compare)
+    return parser
+
+
+def _add(commands: Any, name: str, room: Any, summary: str, description: str) -> argparse.ArgumentParser:
+    """Add a command with the arguments and examples of its module."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=room.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    compare_parser.set_defaults(command=compare.compare)
-    compare.add_arguments(compare_parser)
+    room.add_arguments(parser)
     return parser

