@@ -1,5 +1,8 @@
 """The command line, called as a function and as a program."""
 
+import csv
+import io
+import json
 import os
 import re
 import socket
@@ -92,16 +95,47 @@ STUDY_ROWS = [
 ]
 
 
-def test_compare_prints_the_table_and_writes_the_picture(
+def test_compare_prints_the_table_and_writes_nothing_unasked(
     uri: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", uri]) == 0
     out, err = capsys.readouterr()
     assert rows_of(out) == STUDY_ROWS
     assert "target: 0.55 (the worst of the runs' best values" in out
-    assert out.splitlines()[-1] == str(folder / "compare.png")
-    assert (folder / "compare.png").read_bytes().startswith(PNG)
-    assert err.startswith("reading experiment 'study' from sqlite:///")
+    assert err.startswith("reading study from sqlite:///")
+    assert not list(folder.iterdir())
+
+
+def test_compare_writes_every_file_that_is_asked_for(
+    uri: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--html", "a.html", "--png", "a.png", "--csv", "a.csv", "--json", "a.json"]
+    assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", uri, *files]) == 0
+    written = ["a.csv", "a.json", "a.html", "a.png"]
+    assert capsys.readouterr().out.splitlines()[-4:] == [str(folder / name) for name in written]
+    assert (folder / "a.png").read_bytes().startswith(PNG)
+    assert (folder / "a.html").read_text().startswith("<!DOCTYPE html>")
+    assert [row["run"] for row in csv.DictReader(io.StringIO((folder / "a.csv").read_text()))] == [
+        row[0] for row in STUDY_ROWS
+    ]
+    assert [run["run"] for run in json.loads((folder / "a.json").read_text())["runs"]] == [r[0] for r in STUDY_ROWS]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_dash_is_the_terminal_and_nothing_else_is_there(
+    uri: str, folder: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", uri, f"--{kind}", "-"]) == 0
+    out = capsys.readouterr().out
+    read = list(csv.DictReader(io.StringIO(out))) if kind == "csv" else json.loads(out)["runs"]
+    assert [row["run"] for row in read] == [row[0] for row in STUDY_ROWS]
+    assert not list(folder.iterdir())
+
+
+def test_runs_are_chosen_by_a_filter_over_all_experiments(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    condition = "metrics.`val_loss` < 0.42 and attributes.status = 'FINISHED'"
+    assert main(["compare", "--filter", condition, "--tracking-uri", uri]) == 0
+    assert sorted(row[0] for row in rows_of(capsys.readouterr().out)) == ["cosine"]
 
 
 def test_a_server_tells_the_same_as_its_database(server: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,6 +171,12 @@ def test_the_store_of_the_folder_is_read_by_default(uri: str, capsys: pytest.Cap
         pytest.param(["--experiment", "nothing here"], "has no runs", id="no runs"),
         pytest.param(["--experiment", "study", "--run", "zzz"], "no run with the id 'zzz'", id="run"),
         pytest.param(["--experiment", "study", "--metric", "loss"], "--metric val_acc, --metric val_loss", id="metric"),
+        pytest.param(["--filter", "params.x = 'none'"], "the store has no runs for which \"params.x = 'none'\" holds"),
+        pytest.param(["--filter", "params.x ="], "Invalid clause(s) in filter string", id="filter"),
+        pytest.param([], "which runs shall be compared? Pass --experiment NAME, --run RUN_ID", id="nothing chosen"),
+        pytest.param(["--experiment", "study", "--html", "a.png"], "must end in .html", id="kind of page"),
+        pytest.param(["--experiment", "study", "--csv", "no/a"], "there is no folder no for no/a", id="folder of csv"),
+        pytest.param(["--experiment", "study", "--csv", "a", "--json", "a"], "name one file twice", id="one file"),
         pytest.param(["--experiment", "study", "--png", "a.gif"], "must end in .png, .svg, .pdf", id="kind of picture"),
         pytest.param(["--experiment", "study", "--png", "no/a.png"], "there is no folder no", id="folder"),
     ],
@@ -165,20 +205,31 @@ def test_without_any_store_the_message_says_what_to_pass(capsys: pytest.CaptureF
     assert "Pass, for example, --tracking-uri sqlite:" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("package", ["mlflow", "matplotlib", "rich"])
+@pytest.mark.parametrize(
+    ("package", "extra", "options"),
+    [
+        ("mlflow", "all", []),
+        ("rich", "all", []),
+        ("matplotlib", "plot", ["--png", "a.png"]),
+        ("plotly", "report", ["--html", "a.html"]),
+    ],
+)
 def test_a_missing_extra_is_told(
-    uri: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, package: str
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    extra: str,
+    options: list[str],
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    assert main(["compare", "--experiment", "study", "--tracking-uri", uri]) == 2
-    assert f"{package} missing; install with: pip install 'lightning-lrsched[all]'" in capsys.readouterr().err
+    assert main(["compare", "--experiment", "study", *options]) == 2
+    assert f"{package} missing; install with: pip install 'lightning-lrsched[{extra}]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         pytest.param([], "required: COMMAND", id="no command"),
-        pytest.param(["compare"], "required: --experiment", id="no experiment"),
         pytest.param(["compare", "--experiment", "a", "--target", "nan"], "'nan' is not a finite number", id="target"),
         pytest.param(["compare", "--experiment", "a", "--mode", "best"], "invalid choice: 'best'", id="mode"),
     ],

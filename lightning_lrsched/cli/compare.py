@@ -1,15 +1,19 @@
-"""``lrsched compare``: the runs of an MLflow experiment side by side."""
+"""``lrsched compare``: runs of an MLflow store side by side."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from lightning_lrsched.cli.arguments import check_installed, check_picture, number
+from lightning_lrsched.cli.arguments import CommandError, check_installed, check_picture, number
 from lightning_lrsched.compare import (
-    CompareError,
     Goal,
     Row,
+    Selection,
+    as_csv,
+    as_json,
     compare_figure,
     default_uri,
     goal_for,
@@ -17,6 +21,7 @@ from lightning_lrsched.compare import (
     masked,
     open_store,
     ranked,
+    report_page,
     rich_table,
     run_colors,
     table_rows,
@@ -24,10 +29,11 @@ from lightning_lrsched.compare import (
 
 EXAMPLES = """\
 examples:
-  lrsched compare --experiment sgdr-study
-  lrsched compare --experiment sgdr-study --metric val_acc --target 0.95
-  lrsched compare --experiment sgdr-study --run 3f2a --run 90bc --png two.png
-  lrsched compare --experiment sgdr-study --tracking-uri http://127.0.0.1:5000
+  lrsched compare --experiment sgdr-study --html report.html
+  lrsched compare --experiment sgdr-study --metric val_acc --target 0.95 --png curves.png
+  lrsched compare --experiment sgdr-study --filter "params.seed = '0' and metrics.val_loss < 0.5"
+  lrsched compare --run 3f2a --run 90bc --csv two.csv
+  lrsched compare --experiment sgdr-study --tracking-uri http://127.0.0.1:5000 --json -
 
 exit codes: 0 done, 2 nothing to compare (the message says why)
 """
@@ -36,57 +42,90 @@ _UNBOUNDED = 10_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``lrsched compare``."""
-    parser.add_argument("--experiment", required=True, metavar="NAME", help="the experiment's name")
-    parser.add_argument(
+    add = parser.add_argument
+    which: dict[str, Any] = {"action": "extend", "nargs": "+", "default": []}
+    add("--experiment", metavar="NAME", help="all runs of these experiments, by name", **which)
+    add("--filter", default="", metavar="TEXT", help="only runs for which this holds, in the words of MLflow's search")
+    add("--run", metavar="RUN_ID", help="only these runs, by id or its beginning", **which)
+    add(
         "--tracking-uri",
         metavar="URI",
         help="where MLflow keeps the runs (default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db if it exists)",
     )
-    parser.add_argument(
-        "--run",
-        metavar="RUN_ID",
-        action="extend",
-        nargs="+",
-        default=[],
-        help="only these runs, by id or its beginning (default: all)",
-    )
-    parser.add_argument("--metric", metavar="KEY", help="what to compare (default: val_loss, else the first val...)")
-    parser.add_argument(
-        "--mode", choices=("min", "max"), help="which values are better (default: by the metric's name)"
-    )
-    parser.add_argument(
+    add("--metric", metavar="KEY", help="what to compare (default: val_loss, else the first val...)")
+    add("--mode", choices=("min", "max"), help="which values are better (default: by the metric's name)")
+    add(
         "--target",
         metavar="X",
         type=number,
         help="value to reach (default: the worst of the runs' best values, so that all reach it)",
     )
-    parser.add_argument(
-        "--png",
-        metavar="FILE",
-        type=Path,
-        default=Path("compare.png"),
-        help="the picture, as .png, .svg or .pdf (default: compare.png)",
-    )
+    add("--html", metavar="FILE", type=Path, help="write a report: one page that opens without a network")
+    add("--png", metavar="FILE", type=Path, help="write a picture, as .png, .svg or .pdf")
+    add("--csv", metavar="FILE", type=Path, help="write the table; - for the terminal, in place of the table there")
+    add("--json", metavar="FILE", type=Path, help="write all that was read; - for the terminal")
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Print the table of an experiment's runs, draw the picture, and print where it is."""
-    check_installed("all", "mlflow", "matplotlib", "rich")
-    check_picture(args.png, "--png", "compare.png")
+    """Print the table of the runs, write what was asked for, and print where it is."""
+    _check(args)
+    selection = Selection(args.experiment, args.filter, args.run)
     uri = args.tracking_uri or default_uri()
-    sys.stderr.write(f"reading experiment {args.experiment!r} from {masked(uri)} ...\n")
+    sys.stderr.write(f"reading {selection} from {masked(uri)} ...\n")
     sys.stderr.flush()
-    metric, records = load_runs(open_store(uri), args.experiment, args.run, args.metric)
+    metric, records = load_runs(open_store(uri), selection, args.metric)
     goal = goal_for(records, metric, args.mode, args.target)
     records = ranked(records, goal)
-    title = f"{args.experiment}: {len(records)} run{'s' if len(records) > 1 else ''}"
+    title = f"{selection}: {len(records)} run{'s' if len(records) > 1 else ''}"
+    source = f"read from {masked(uri)}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
-    _print_table(table_rows(records, goal), goal, title)
+    if Path("-") not in (args.csv, args.json):
+        _print_table(table_rows(records, goal), goal, title)
+    _write(args.csv, lambda: as_csv(records, goal))
+    _write(args.json, lambda: as_json(records, goal))
+    _write(args.html, lambda: report_page(records, goal, title, source))
+    if args.png is not None:
+        _save(args.png, lambda: compare_figure(records, goal, title).savefig(args.png, dpi=150))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what could not be done, before anything is read."""
+    if not (args.experiment or args.filter or args.run):
+        raise CommandError(
+            "which runs shall be compared? Pass --experiment NAME, --run RUN_ID or --filter, for example "
+            "--experiment sgdr-study, or --filter \"params.seed = '0'\" for the runs of all experiments"
+        )
+    check_installed("all", "mlflow", "rich")
+    if args.png is not None:
+        check_installed("plot", "matplotlib")
+        check_picture(args.png, "--png", "curves.png")
+    if args.html is not None:
+        check_installed("report", "plotly")
+        if args.html.suffix.lower() not in (".html", ".htm"):
+            raise CommandError(f"--html {args.html} must end in .html, for example --html report.html")
+    written = [path for path in (args.html, args.csv, args.json, args.png) if path is not None]
+    for path in written:
+        if not path.parent.is_dir():
+            raise CommandError(f"there is no folder {path.parent} for {path}")
+    if len({path.resolve() for path in written}) < len(written):
+        raise CommandError("--html, --png, --csv and --json name one file twice; pass a file for each")
+
+
+def _write(path: Path | None, text: Callable[[], str]) -> None:
+    """Write a text to a file, or to the terminal."""
+    if path == Path("-"):
+        sys.stdout.write(text())
+    elif path is not None:
+        _save(path, lambda: path.write_text(text(), encoding="utf-8"))
+
+
+def _save(path: Path, write: Callable[[], object]) -> None:
+    """Write a file and print where it is."""
     try:
-        compare_figure(records, goal, title).savefig(args.png, dpi=150)
+        write()
     except OSError as error:
-        raise CompareError(f"cannot write the picture: {error}") from error
-    sys.stdout.write(f"{args.png.resolve()}\n")
+        raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
+    sys.stdout.write(f"{path.resolve()}\n")
 
 
 def _print_table(rows: Sequence[Row], goal: Goal, title: str) -> None:

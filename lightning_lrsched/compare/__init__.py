@@ -1,10 +1,13 @@
-"""Runs side by side: read back from MLflow, as a table and as a picture."""
+"""Runs side by side: read back from MLflow, as a table, a picture, a page, and for machines."""
 
 from lightning_lrsched.compare.colors import run_colors
+from lightning_lrsched.compare.curves import Curve
+from lightning_lrsched.compare.export import as_csv, as_json
 from lightning_lrsched.compare.goal import Goal, goal_for, mode_of
 from lightning_lrsched.compare.plot import compare_figure
 from lightning_lrsched.compare.rendering import rich_table
-from lightning_lrsched.compare.runs import Curve, RunRecord, load_runs
+from lightning_lrsched.compare.report import report_page
+from lightning_lrsched.compare.runs import RunRecord, Selection, load_runs
 from lightning_lrsched.compare.store import CompareError, Store, default_uri, masked, open_store
 from lightning_lrsched.compare.table import Row, ranked, table_rows
 
@@ -14,7 +17,10 @@ __all__ = [
     "Goal",
     "Row",
     "RunRecord",
+    "Selection",
     "Store",
+    "as_csv",
+    "as_json",
     "compare_figure",
     "default_uri",
     "goal_for",
@@ -23,6 +29,7 @@ __all__ = [
     "mode_of",
     "open_store",
     "ranked",
+    "report_page",
     "rich_table",
     "run_colors",
     "table_rows",

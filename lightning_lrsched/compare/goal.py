@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lightning_lrsched.compare.runs import Curve, RunRecord
+from lightning_lrsched.compare.curves import Curve
+from lightning_lrsched.compare.runs import RunRecord
 
 Mode = Literal["min", "max"]
 

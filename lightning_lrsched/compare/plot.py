@@ -7,8 +7,9 @@ from statistics import median, median_low
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.compare.colors import run_colors
+from lightning_lrsched.compare.curves import Curve
 from lightning_lrsched.compare.goal import Goal
-from lightning_lrsched.compare.runs import Curve, RunRecord, told_apart
+from lightning_lrsched.compare.runs import RunRecord, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,14 +125,14 @@ def _finish_lr(axes: "Axes", records: Sequence[RunRecord]) -> None:
     """Scale and label the upper panel."""
     curves = [curve.finite().values for record in records for curve in (record.lr or {}).values()]
     positive = [[value for value in curve if value > 0] for curve in curves]
-    bottom = _log_bottom([curve for curve in positive if curve])
+    bottom = log_bottom([curve for curve in positive if curve])
     if bottom is not None:
         axes.set_yscale("log")
     axes.set_ylim(bottom=bottom or 0)
     _dress(axes, "Learning rate", "learning rate", empty=not any(curves))
 
 
-def _log_bottom(curves: Sequence[Sequence[float]]) -> float | None:
+def log_bottom(curves: Sequence[Sequence[float]]) -> float | None:
     """Return where a logarithmic axis of learning rates begins; None if a linear one reads better.
 
     A linear axis shows the shapes, but nothing of a run whose peak is a twentieth of another's, and little of runs
@@ -218,12 +219,12 @@ def _name_runs(figure: "Figure", records: Sequence[RunRecord]) -> None:
 def run_labels(records: Sequence[RunRecord]) -> list[str]:
     """Return the runs' names for a legend: short, told apart by their id if equal, with the status if unfinished."""
     return [
-        _shortened(name, _NAME_LENGTH) + (f" ({record.status})" if record.status != "finished" else "")
+        shortened(name, _NAME_LENGTH) + (f" ({record.status})" if record.status != "finished" else "")
         for name, record in zip(told_apart(records), records, strict=True)
     ]
 
 
-def _shortened(text: str, length: int) -> str:
+def shortened(text: str, length: int) -> str:
     """Return text cut in its middle to a length."""
     half = (length - 1) // 2
     return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"

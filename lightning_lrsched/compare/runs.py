@@ -1,48 +1,30 @@
 """What MLflow holds of the runs to compare, as plain values."""
 
-import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from lightning_lrsched.compare.curves import EMPTY, Curve, History
+from lightning_lrsched.compare.histories import read_histories
+from lightning_lrsched.compare.plans import PlannedPhase, plan_of, read_phases
 from lightning_lrsched.compare.store import CompareError, Store, told
 
 if TYPE_CHECKING:
-    from mlflow.entities import Experiment, Metric, Run
+    from mlflow.entities import Run
 
 # LearningRateMonitor's keys are read too, but not the momentum and weight_decay that it writes beside them.
 _LR_KEY = re.compile(r"lr/[^/]+/.+|lr-(?!.*-(?:momentum|weight_decay)$).+|lr|learning_rate")
 _OWN_KEY = re.compile(r"(?:lr|schedule|cycle|best|system)/.*|lr-.+|lr|learning_rate|epoch")
-_INFINITY = 1e308  # SQL stores write +-inf as +-1.797e308
+_CYCLE = "schedule/cycle"
 _PAGE = 1000
-_READERS = 8
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The history of one metric.
-
-    Args:
-        steps: optimizer steps, from 0, ascending, each once.
-        values: one for each step; can be NaN or infinite.
-    """
-
-    steps: tuple[int, ...] = ()
-    values: tuple[float, ...] = ()
-
-    def finite(self) -> "Curve":
-        """Return the curve without NaN and infinite values."""
-        points = [point for point in zip(self.steps, self.values, strict=True) if math.isfinite(point[1])]
-        return Curve(tuple(step for step, _ in points), tuple(value for _, value in points))
-
-    def at(self, step: int) -> float | None:
-        """Return the last value at or before a step; None before the first point."""
-        before = [value for at, value in zip(self.steps, self.values, strict=True) if at <= step]
-        return before[-1] if before else None
+_DRAWN = 2000  # points of a curve that is only drawn
+_TICKS = 256
+_PAUSES = 16
 
 
 @dataclass(frozen=True)
@@ -57,11 +39,13 @@ class RunRecord:
         end_time: milliseconds since 1970; None while it runs.
         last_time: when the last of the points read here was recorded, in milliseconds since 1970.
         params: all parameters of the run.
-        lr: one curve for each parameter group, by its metric key without ``lr/``.
+        lr: one curve for each parameter group, by its metric key without ``lr/``; a long one as it is drawn.
         metric: the metric that is compared.
         epochs: epoch (from 0), by optimizer step.
         cycles: index of the cycle, at its first and last step.
         cycle_best: metric of the checkpoint kept for each finished cycle, at the step of its weights.
+        phases: the plan as it was resolved for this run; empty if it was not stored.
+        clock: when each step was done, in milliseconds since 1970.
     """
 
     run_id: str
@@ -72,10 +56,12 @@ class RunRecord:
     last_time: int | None = None
     params: Mapping[str, str] | None = None
     lr: Mapping[str, Curve] | None = None
-    metric: Curve = Curve()
-    epochs: Curve = Curve()
-    cycles: Curve = Curve()
-    cycle_best: Curve = Curve()
+    metric: Curve = EMPTY
+    epochs: Curve = EMPTY
+    cycles: Curve = EMPTY
+    cycle_best: Curve = EMPTY
+    phases: tuple[PlannedPhase, ...] = ()
+    clock: Curve = EMPTY
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:
@@ -84,28 +70,63 @@ class RunRecord:
         return tuple(after[0] - 1 for before, after in pairwise(points) if after[1] > before[1])
 
 
-def load_runs(
-    store: Store, experiment: str, run_ids: Sequence[str] = (), metric: str | None = None
-) -> tuple[str, list[RunRecord]]:
-    """Read the runs of an experiment.
+@dataclass(frozen=True)
+class Selection:
+    """Which runs of a store: all of these conditions hold.
+
+    Args:
+        experiments: names of experiments; all of the store if empty.
+        filter: condition in MLflow's words, such as ``params.seed = '0' and metrics.val_loss < 0.5``.
+        run_ids: ids, or beginnings that only one run's id has.
+    """
+
+    experiments: Sequence[str] = ()
+    filter: str = ""
+    run_ids: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        """Return the selection as a heading."""
+        names = ", ".join(self.experiments) or "all experiments"
+        return f"{names} where {self.filter}" if self.filter else names
+
+
+def load_runs(store: Store, selection: Selection, metric: str | None = None) -> tuple[str, list[RunRecord]]:
+    """Read runs.
 
     Args:
         store: where they are.
-        experiment: its name.
-        run_ids: ids, or beginnings that only one run's id has; default all runs, the oldest first.
+        selection: which ones; the oldest first, or in the order of the ids.
         metric: key of the metric to compare; default ``val_loss``, else the first that begins with ``val``.
 
     Returns:
         The key of the metric, and one record for each run.
 
     Raises:
-        CompareError: if the experiment, a run or the metric does not exist, or the store stops answering.
+        CompareError: if an experiment, a run or the metric does not exist, or the store stops answering.
     """
     with told(store.uri):
-        runs = _chosen(_all_runs(store, _experiment(store, experiment)), run_ids, experiment)
+        runs = _chosen(_all_runs(store, selection), selection)
         key = pick_metric({name for run in runs for name in run.data.metrics}, metric)
-        histories = _histories(store, [(run.info.run_id, name) for run in runs for name in _wanted(run, key)])
-    return key, [_record(run, key, histories) for run in runs]
+        planned = [run.info.run_id for run in runs if plan_of(run.data.params)]
+        phases = read_phases(store, planned)
+        wanted: dict[str, list[str]] = defaultdict(list)
+        for run in runs:
+            for name in _wanted(run, key):
+                wanted[name].append(run.info.run_id)
+        histories: dict[str, dict[str, History]] = defaultdict(dict)
+        cycles_first = {name: wanted[name] for name in sorted(wanted, key=lambda name: name != _CYCLE)}
+        for run_id, name, history in read_histories(store, cycles_first):
+            # Only the curve of the lr is for the eye alone; everything else is also counted with.
+            boundaries = _boundaries(phases.get(run_id, ()), histories[run_id].get(_CYCLE))
+            seen = history.thinned(_DRAWN, boundaries) if _LR_KEY.fullmatch(name) and name != key else history
+            histories[run_id][name] = seen
+    return key, [_record(run, key, histories[run.info.run_id], phases.get(run.info.run_id, ())) for run in runs]
+
+
+def _boundaries(phases: Sequence[PlannedPhase], cycles: History | None) -> list[int]:
+    """Return the steps at which something begins: what was planned, and the restarts that were recorded."""
+    starts = [] if cycles is None else cycles.steps.tolist()
+    return starts + [phase.start for phase in phases] + [phase.stop for phase in phases if phase.stop is not None]
 
 
 def pick_metric(keys: Collection[str], metric: str | None = None) -> str:
@@ -132,24 +153,32 @@ def pick_metric(keys: Collection[str], metric: str | None = None) -> str:
     raise CompareError(f"{asked}. Pass one of these: {', '.join(f'--metric {key}' for key in found)}")
 
 
-def _experiment(store: Store, name: str) -> "Experiment":
-    """Return an experiment by its name."""
-    experiment = store.client.get_experiment_by_name(name)
-    if experiment is None:
-        names = sorted(known.name for known in store.client.search_experiments())
-        raise CompareError(f"there is no experiment {name!r}. These exist: {', '.join(map(repr, names)) or 'none'}")
-    if experiment.lifecycle_stage == "deleted":
-        raise CompareError(f"experiment {name!r} was deleted; mlflow experiments restore brings it back")
-    return experiment
+def _experiments(store: Store, names: Sequence[str]) -> list[str]:
+    """Return the ids of experiments by their names, of all if none is named."""
+    if not names:
+        return [experiment.experiment_id for experiment in store.client.search_experiments()]
+    found = {name: store.client.get_experiment_by_name(name) for name in names}
+    for name, experiment in found.items():
+        if experiment is None:
+            known = sorted(known.name for known in store.client.search_experiments())
+            raise CompareError(f"there is no experiment {name!r}. These exist: {', '.join(map(repr, known)) or 'none'}")
+        if experiment.lifecycle_stage == "deleted":
+            raise CompareError(f"experiment {name!r} was deleted; mlflow experiments restore brings it back")
+    return [experiment.experiment_id for experiment in found.values() if experiment is not None]
 
 
-def _all_runs(store: Store, experiment: "Experiment") -> list["Run"]:
-    """Return all runs of an experiment, the oldest first."""
+def _all_runs(store: Store, selection: Selection) -> list["Run"]:
+    """Return all runs of the experiments for which the filter holds, the oldest first."""
+    experiments = _experiments(store, selection.experiments)
     runs: list[Run] = []
     token: str | None = None
     while True:
         page = store.client.search_runs(
-            [experiment.experiment_id], order_by=["attributes.start_time ASC"], max_results=_PAGE, page_token=token
+            experiments,
+            filter_string=selection.filter,
+            order_by=["attributes.start_time ASC"],
+            max_results=_PAGE,
+            page_token=token,
         )
         runs.extend(page)
         token = page.token
@@ -157,58 +186,64 @@ def _all_runs(store: Store, experiment: "Experiment") -> list["Run"]:
             return runs
 
 
-def _chosen(runs: Sequence["Run"], run_ids: Sequence[str], experiment: str) -> list["Run"]:
+def _chosen(runs: Sequence["Run"], selection: Selection) -> list["Run"]:
     """Return the runs that were asked for, in that order."""
+    quoted = ", ".join(map(repr, selection.experiments))
+    where = f"experiment {quoted}" if selection.experiments else "the store"
+    if not runs and selection.filter:
+        raise CompareError(f"{where} has no runs for which {selection.filter!r} holds")
     if not runs:
-        raise CompareError(f"experiment {experiment!r} has no runs")
+        raise CompareError(f"{where} has no runs")
     chosen: dict[str, Run] = {}
-    for run_id in run_ids:
+    for run_id in selection.run_ids:
         matches = [run for run in runs if run.info.run_id.startswith(run_id)]
         if len(matches) != 1:
             told_as = "no run" if not matches else f"{len(matches)} runs"
             listed = "\n".join(f"  {run.info.run_id}  {run.info.run_name}" for run in (matches or runs)[:20])
-            raise CompareError(f"experiment {experiment!r} has {told_as} with the id {run_id!r}. There are:\n{listed}")
+            raise CompareError(f"{where} has {told_as} with the id {run_id!r}. There are:\n{listed}")
         chosen[matches[0].info.run_id] = matches[0]
     return list(chosen.values()) or list(runs)
 
 
 def _wanted(run: "Run", metric: str) -> list[str]:
     """Return the metrics of a run whose whole history is needed."""
-    keys = {metric, "epoch", "schedule/cycle", f"cycle/{metric}"}
+    keys = {_CYCLE, "epoch", metric, f"cycle/{metric}"}
     return [key for key in run.data.metrics if key in keys or _LR_KEY.fullmatch(key)]
 
 
-def _histories(store: Store, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list["Metric"]]:
-    """Return whole histories, by run id and key; over a network several are read at a time."""
-
-    def read(at: tuple[str, str]) -> list["Metric"]:
-        return list(store.client.get_metric_history(*at))
-
-    if not store.remote:
-        return {at: read(at) for at in wanted}
-    with ThreadPoolExecutor(_READERS) as pool:
-        return dict(zip(wanted, pool.map(read, wanted), strict=True))
-
-
-def _record(run: "Run", metric: str, histories: Mapping[tuple[str, str], list["Metric"]]) -> RunRecord:
+def _record(run: "Run", metric: str, histories: Mapping[str, History], phases: tuple[PlannedPhase, ...]) -> RunRecord:
     """Return what was read of one run."""
     info = run.info
-    points = {key: found for (run_id, key), found in histories.items() if run_id == info.run_id}
-    curves = {key: as_curve((m.step, m.timestamp, m.value) for m in found) for key, found in points.items()}
+    curves = {key: history.curve() for key, history in histories.items()}
     return RunRecord(
         run_id=info.run_id,
         name=info.run_name or info.run_id[:8],
         status=str(info.status).lower(),
         start_time=info.start_time,
         end_time=info.end_time,
-        last_time=max((point.timestamp for found in points.values() for point in found), default=None),
+        last_time=max((int(history.times.max()) for history in histories.values()), default=None),
         params=dict(run.data.params),
         lr={key.removeprefix("lr/"): curve for key, curve in sorted(curves.items()) if _LR_KEY.fullmatch(key)},
-        metric=curves.get(metric, Curve()),
-        epochs=curves.get("epoch", Curve()),
-        cycles=curves.get("schedule/cycle", Curve()).finite(),
-        cycle_best=curves.get(f"cycle/{metric}", Curve()).finite(),
+        metric=curves.get(metric, EMPTY),
+        epochs=curves.get("epoch", EMPTY),
+        cycles=curves.get(_CYCLE, EMPTY).finite(),
+        cycle_best=curves.get(f"cycle/{metric}", EMPTY).finite(),
+        phases=phases,
+        clock=_clock(histories.values()),
     )
+
+
+def _clock(histories: Iterable[History]) -> Curve:
+    """Return when each recorded step was done, in milliseconds since 1970; thinned, with its long pauses kept."""
+    points = np.concatenate([np.stack([h.steps, h.times]) for h in histories] or [np.empty((2, 0), np.int64)], axis=1)
+    steps, at = np.unique(points[0], return_inverse=True)
+    times = np.zeros(len(steps), np.int64)
+    np.maximum.at(times, at, points[1])
+    times = np.maximum.accumulate(times)
+    even = np.linspace(0, max(len(steps) - 1, 0), min(len(steps), _TICKS)).astype(np.int64)
+    pauses = np.argsort(np.diff(times))[-_PAUSES:]
+    kept = np.union1d(even, np.concatenate([pauses, pauses + 1]).astype(np.int64))
+    return Curve(tuple(steps[kept].tolist()), tuple(times[kept].tolist()))
 
 
 def told_apart(records: Sequence[RunRecord]) -> list[str]:
@@ -218,19 +253,3 @@ def told_apart(records: Sequence[RunRecord]) -> list[str]:
     """
     names = Counter(record.name for record in records)
     return [f"{run.name} [{run.run_id[:6]}]" if names[run.name] > 1 else run.name for run in records]
-
-
-def as_curve(points: Iterable[tuple[int, int, float]]) -> Curve:
-    """Return the curve of (step, timestamp, value) points: of several at one step, the latest counts.
-
-    >>> as_curve([(0, 1, 0.5), (1, 2, 0.4), (0, 3, 0.3)])
-    Curve(steps=(0, 1), values=(0.3, 0.4))
-    """
-    latest = {step: value for step, _, value in sorted(points, key=lambda point: point[1])}
-    steps = tuple(sorted(latest))
-    return Curve(steps, tuple(_restored(latest[step]) for step in steps))
-
-
-def _restored(value: float) -> float:
-    """Return a stored value, infinite where the store had to write a number for it."""
-    return math.copysign(math.inf, value) if abs(value) >= _INFINITY else value

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lightning_lrsched.compare.goal import Goal
+from lightning_lrsched.compare.places import steps_per_epoch
 from lightning_lrsched.compare.runs import RunRecord, told_apart
 
 
@@ -25,6 +27,9 @@ class Row:
         target_epochs: epochs trained until then: 9.25 is a quarter into the tenth.
         seconds: wall time; up to the last recorded point if the run has no end.
         status: ``"finished"``, ``"running"``, ``"failed"``, ``"killed"`` or ``"scheduled"``.
+        area: area under the curve of the metric, divided by its length: the mean over the steps from the first to
+            the last finite value, straight lines between them.
+        steps: optimizer steps done, as far as they were recorded.
     """
 
     run_id: str
@@ -39,6 +44,8 @@ class Row:
     target_step: int | None = None
     target_epochs: float | None = None
     seconds: float | None = None
+    area: float | None = None
+    steps: int | None = None
 
 
 def ranked(records: Sequence[RunRecord], goal: Goal) -> list[RunRecord]:
@@ -87,21 +94,14 @@ def _row(record: RunRecord, name: str, goal: Goal) -> Row:
         target_step=reached,
         target_epochs=_epochs_trained(record, reached),
         seconds=_seconds(record),
+        area=_area(record),
+        steps=record.clock.steps[-1] + 1 if record.clock.steps else None,
     )
 
 
 def _param(record: RunRecord, name: str) -> str | None:
     """Return a parameter of a run, if it has it."""
     return (record.params or {}).get(name)
-
-
-def _steps_per_epoch(record: RunRecord) -> float | None:
-    """Return the optimizer steps of an epoch, if the run says them."""
-    try:
-        steps = float(_param(record, "schedule/steps_per_epoch") or "unknown")
-    except ValueError:
-        return None
-    return steps if steps >= 1 and math.isfinite(steps) else None
 
 
 def _epoch(record: RunRecord, step: int | None) -> int | None:
@@ -111,7 +111,7 @@ def _epoch(record: RunRecord, step: int | None) -> int | None:
     if step in record.epochs.steps:
         epoch = record.epochs.values[record.epochs.steps.index(step)]
         return int(epoch) if math.isfinite(epoch) else None
-    length = _steps_per_epoch(record)
+    length = steps_per_epoch(record)
     return None if length is None else int(step // length)
 
 
@@ -119,7 +119,7 @@ def _epochs_trained(record: RunRecord, step: int | None) -> float | None:
     """Return the epochs trained when a step is done."""
     if step is None:
         return None
-    if length := _steps_per_epoch(record):
+    if length := steps_per_epoch(record):
         return (step + 1) / length
     epoch = _epoch(record, step)
     return None if epoch is None else epoch + 1.0
@@ -129,3 +129,13 @@ def _seconds(record: RunRecord) -> float | None:
     """Return the wall time, up to the last recorded point where the run has no end."""
     end = record.end_time or record.last_time
     return None if end is None or record.start_time is None else max(0.0, (end - record.start_time) / 1000)
+
+
+def _area(record: RunRecord) -> float | None:
+    """Return the mean of the metric over its steps; the value itself where there is one only."""
+    curve = record.metric.finite()
+    if len(curve.steps) < 2:
+        return curve.values[0] if curve.values else None
+    pieces = zip(pairwise(curve.steps), pairwise(curve.values), strict=True)
+    area = math.fsum((after - before) * (low + high) / 2 for (before, after), (low, high) in pieces)
+    return area / (curve.steps[-1] - curve.steps[0])

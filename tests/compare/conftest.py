@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightning_lrsched.compare import RunRecord, Store, load_runs, open_store
+from lightning_lrsched.compare import RunRecord, Selection, Store, load_runs, open_store
 from tests.compare.stores import EXPERIMENT, make_store
 
 
@@ -15,4 +15,4 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="session")
 def records(study: Store) -> dict[str, RunRecord]:
     """The runs of the study, by name."""
-    return {record.name: record for record in load_runs(study, EXPERIMENT)[1]}
+    return {record.name: record for record in load_runs(study, Selection([EXPERIMENT]))[1]}

@@ -2,15 +2,17 @@
 
 import pytest
 
-from lightning_lrsched.compare import CompareError, Curve, RunRecord, Store, load_runs
-from lightning_lrsched.compare.runs import as_curve, pick_metric
+from lightning_lrsched.compare import CompareError, Curve, RunRecord, Selection, Store, load_runs
+from lightning_lrsched.compare.runs import pick_metric
 from tests.compare.stores import EXPERIMENT, SGDR_PARAMS, START, VAL_STEPS, quiet_mlflow
 
 pytestmark = quiet_mlflow
 
+STUDY = Selection([EXPERIMENT])
+
 
 def test_runs_come_oldest_first_with_the_default_metric(study: Store) -> None:
-    metric, found = load_runs(study, EXPERIMENT)
+    metric, found = load_runs(study, STUDY)
     assert metric == "val_loss"
     assert [record.name for record in found] == [
         "sgdr", "cosine", "diverged", "going", "foreign", "silent", "resumed",
@@ -59,17 +61,13 @@ def test_the_latest_of_two_rows_at_a_step_counts(records: dict[str, RunRecord]) 
     assert records["resumed"].metric == Curve((3, 7), (0.9, 0.54))
 
 
-def test_the_latest_counts_whatever_the_order_of_arrival() -> None:
-    assert as_curve([(7, 20, 0.5), (7, 10, 0.1), (3, 30, 0.9)]) == Curve((3, 7), (0.9, 0.5))
-
-
 def test_chosen_runs_come_in_the_order_asked_for_and_once(study: Store, records: dict[str, RunRecord]) -> None:
     ids = [records["foreign"].run_id, records["sgdr"].run_id, records["foreign"].run_id]
-    assert [record.name for record in load_runs(study, EXPERIMENT, ids)[1]] == ["foreign", "sgdr"]
+    assert [record.name for record in load_runs(study, Selection([EXPERIMENT], run_ids=ids))[1]] == ["foreign", "sgdr"]
 
 
 def test_another_metric_is_read_when_asked_for(study: Store) -> None:
-    metric, found = load_runs(study, EXPERIMENT, metric="val_acc")
+    metric, found = load_runs(study, STUDY, metric="val_acc")
     assert metric == "val_acc"
     assert found[0].metric.values == (0.1, 0.5, 0.3, 0.4, 0.8, 0.7)
     assert found[0].cycle_best == Curve()
@@ -118,4 +116,4 @@ def test_missing_metric_lists_those_that_exist(keys: set[str], asked: str | None
 )
 def test_what_does_not_exist_is_told(study: Store, experiment: str, run_ids: list[str], message: str) -> None:
     with pytest.raises(CompareError, match=message):
-        load_runs(study, experiment, run_ids)
+        load_runs(study, Selection([experiment], run_ids=run_ids))

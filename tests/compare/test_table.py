@@ -20,12 +20,14 @@ def test_rows_of_the_study(records: dict[str, RunRecord]) -> None:
     ids = {name: record.run_id for name, record in records.items()}
     assert goal == Goal("val_loss", "min", 0.55)
     assert table_rows(ranked(list(records.values()), goal), goal) == [
-        Row(ids["cosine"], "cosine", "finished", "Cosine()", "none", 0.3, 23, 5, 0, 19, 5.0, 7265.0),
-        Row(ids["sgdr"], "sgdr", "finished", SGDR, FIVE, 0.4, 19, 4, 1, 7, 2.0, 75.0),
-        Row(ids["resumed"], "resumed", "finished", SGDR, FIVE, 0.54, 7, 1, None, 7, 2.0, 200.0),
-        Row(ids["foreign"], "foreign", "finished", best=0.55, step=10, target_step=10, seconds=12.0),
-        Row(ids["diverged"], "diverged", "failed", SGDR, FIVE, 0.8, 7, 1, seconds=4.0),
-        Row(ids["going"], "going", "running", SGDR, FIVE, 0.85, 3, 0, seconds=30.0),
+        Row(ids["cosine"], "cosine", "finished", "Cosine()", "none", 0.3, 23, 5, 0, 19, 5.0, 7265.0, 0.64, 24),
+        Row(ids["sgdr"], "sgdr", "finished", SGDR, FIVE, 0.4, 19, 4, 1, 7, 2.0, 75.0, 0.575, 24),
+        Row(ids["resumed"], "resumed", "finished", SGDR, FIVE, 0.54, 7, 1, None, 7, 2.0, 200.0, 0.72, 8),
+        Row(
+            ids["foreign"], "foreign", "finished", best=0.55, step=10, target_step=10, seconds=12.0, area=0.55, steps=24
+        ),
+        Row(ids["diverged"], "diverged", "failed", SGDR, FIVE, 0.8, 7, 1, seconds=4.0, area=0.8, steps=16),
+        Row(ids["going"], "going", "running", SGDR, FIVE, 0.85, 3, 0, seconds=30.0, area=0.85, steps=6),
         Row(ids["silent"], "silent", "finished", seconds=1.0),
     ]
 
