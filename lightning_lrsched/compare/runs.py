@@ -187,7 +187,7 @@ def _all_runs(store: Store, selection: Selection) -> list["Run"]:
 
 
 def _chosen(runs: Sequence["Run"], selection: Selection) -> list["Run"]:
-    """Return the runs that were asked for, in that order."""
+    """Return the runs that were asked for, in that order; a parent without metrics stands for its children."""
     quoted = ", ".join(map(repr, selection.experiments))
     where = f"experiment {quoted}" if selection.experiments else "the store"
     if not runs and selection.filter:
@@ -201,8 +201,14 @@ def _chosen(runs: Sequence["Run"], selection: Selection) -> list["Run"]:
             told_as = "no run" if not matches else f"{len(matches)} runs"
             listed = "\n".join(f"  {run.info.run_id}  {run.info.run_name}" for run in (matches or runs)[:20])
             raise CompareError(f"{where} has {told_as} with the id {run_id!r}. There are:\n{listed}")
-        chosen[matches[0].info.run_id] = matches[0]
-    return list(chosen.values()) or list(runs)
+        found = [matches[0]] if matches[0].data.metrics else _children(runs, matches[0]) or [matches[0]]
+        chosen |= {run.info.run_id: run for run in found}
+    return list(chosen.values()) or [run for run in runs if run.data.metrics or not _children(runs, run)]
+
+
+def _children(runs: Sequence["Run"], parent: "Run") -> list["Run"]:
+    """Return the runs that name a run as their parent, as those of a sweep do."""
+    return [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
 
 
 def _wanted(run: "Run", metric: str) -> list[str]:

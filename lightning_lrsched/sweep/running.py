@@ -1,19 +1,22 @@
 """Trains what a sweep lacks, one run after the other."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Protocol
 
 import lightning as L
 
 from lightning_lrsched.callbacks import LearningRateScheduler, MLflowTracker
-from lightning_lrsched.configs import ConfigError, build
+from lightning_lrsched.configs import ConfigError, build, check_keys
 from lightning_lrsched.sweep.combinations import Combination, combinations, shared_fingerprint
 from lightning_lrsched.sweep.config import SweepConfig
 from lightning_lrsched.sweep.store import SweepRuns, tracking_uri
 
+_URI = "MLFLOW_TRACKING_URI"
 _DEFAULTS = {
     "devices": 1,
     "num_sanity_val_steps": 0,
@@ -100,6 +103,7 @@ def run_sweep(config: SweepConfig, progress: Progress, uri: str | None = None) -
 def _checked(config: SweepConfig) -> list[Combination]:
     """Return the combinations, once all that they name is there."""
     wanted = combinations(config)
+    check_keys(config.trainer, signature(L.Trainer).parameters, "trainer")
     for each in wanted:
         try:
             _check(config, each)
@@ -153,7 +157,7 @@ def _active(uri: str, run_id: str) -> Iterator[None]:
     """Make a run the active one of MLflow, which the tracker writes to, and leave MLflow as it was afterwards."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
+    before = os.environ.get(_URI)
     mlflow.set_tracking_uri(uri)
     try:
         mlflow.start_run(run_id=run_id)
@@ -162,4 +166,6 @@ def _active(uri: str, run_id: str) -> Iterator[None]:
         finally:
             mlflow.end_run()
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # unset, and the variable with it
+        if before is not None:
+            os.environ[_URI] = before

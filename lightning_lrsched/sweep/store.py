@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning_lrsched.sweep.combinations import Combination
@@ -16,8 +17,13 @@ _PAGE = 1000
 
 
 def tracking_uri(given: str | None) -> str:
-    """Return where a sweep's runs are: as given, else ``MLFLOW_TRACKING_URI``, else a sqlite file in the folder."""
-    return given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    """Return where a sweep's runs are: as given, else ``MLFLOW_TRACKING_URI``, else a sqlite file in the folder.
+
+    The path of a sqlite file is made absolute: MLflow keeps open files by their name, whatever the folder is by then.
+    """
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    scheme, _, path = uri.partition("sqlite:///")
+    return uri if scheme or not path else f"sqlite:///{Path(path).absolute()}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,33 @@
+"""A small sweep in the working directory of each test."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.callbacks.noise import silence
+from tests.integration.conftest import start
+from tests.tracking.conftest import migrated, uri
+
+__all__ = ["migrated", "start", "uri"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Ignore what other packages warn of."""
+    silence(config)
+
+
+def sweep_file(where: Path, /, **changed: Any) -> Path:
+    """Write a sweep of two schedules and two seeds over ten steps each; None leaves a key out."""
+    document: dict[str, Any] = {
+        "experiment": "small",
+        "module": {"class_path": "tests.sweep.modules.Noisy"},
+        "trainer": {"max_epochs": 2, "accelerator": "cpu"},
+        "schedules": {"constant": "Constant", "sgdr": "SGDR('1ep', T_mult=1)"},
+        "seeds": [0, 1],
+    }
+    path = where / "sweep.yaml"
+    kept = {key: value for key, value in (document | changed).items() if value is not None}
+    path.write_text(yaml.safe_dump(kept), encoding="utf-8")
+    return path

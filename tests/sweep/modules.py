@@ -1,0 +1,55 @@
+"""Modules that the sweeps of the tests name by their import path."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from tests.callbacks.models import loader
+
+
+class Noisy(L.LightningModule):
+    """One weight that is drawn at random and moved by noise: its losses tell the seed and every step.
+
+    Where a file ``stop`` names a number, so many fits are trained to their end, and the next one is stopped in the
+    middle as by ctrl-C. Where a file ``fail`` is, every fit with an lr of 0.5 fails.
+    """
+
+    def __init__(self, lr: float = 0.1) -> None:
+        super().__init__()
+        self.lr = lr
+        self.weight = torch.nn.Parameter(torch.randn(1))
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        if self.current_epoch == 1 and batch_idx == 2:
+            if Path("fail").exists() and self.lr == 0.5:
+                raise RuntimeError("this one fails")
+            stop = Path("stop")
+            if stop.exists():
+                left = int(stop.read_text())
+                stop.write_text(str(left - 1))
+                if left == 0:
+                    os.kill(os.getpid(), int(Path("signal").read_text()))
+        return ((self.weight - torch.randn(1)) ** 2).sum()
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        self.log("val_loss", float(self.weight) ** 2)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+    def train_dataloader(self) -> Any:
+        return loader(5)
+
+    def val_dataloader(self) -> Any:
+        return loader(1)
+
+
+class WithoutLr(Noisy):
+    """A module that takes no lr."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1)

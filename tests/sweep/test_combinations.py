@@ -1,0 +1,113 @@
+"""Which runs a file means, and what is refused before anything is trained."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_lrsched import SGDR, Constant, Cosine, Plateau, Warmup
+from lightning_lrsched.configs import ConfigError
+from lightning_lrsched.sweep import combinations, load_sweep
+from tests.sweep.conftest import sweep_file
+
+
+def names(folder: Path, **changed: Any) -> list[str]:
+    return [each.name for each in combinations(load_sweep(sweep_file(folder, **changed)))]
+
+
+def test_a_list_is_for_every_schedule_and_lists_by_name_for_theirs(tmp_path: Path) -> None:
+    assert names(tmp_path, warmups=[None, "1ep"], lrs={"sgdr": [0.1, 0.3]}, seeds=[7]) == [
+        "constant, no warmup, seed 7",
+        "constant, warmup 1ep, seed 7",
+        "sgdr, no warmup, lr 0.1, seed 7",
+        "sgdr, no warmup, lr 0.3, seed 7",
+        "sgdr, warmup 1ep, lr 0.1, seed 7",
+        "sgdr, warmup 1ep, lr 0.3, seed 7",
+    ]
+
+
+def test_a_schedule_is_a_name_a_call_or_a_class_path(tmp_path: Path) -> None:
+    written = {
+        "a": "Constant",
+        "b": "SGDR('1ep', T_mult=2)",
+        "c": {"class_path": "lightning_lrsched.Cosine", "init_args": {"eta_min": 1e-4}},
+        "d": {"class_path": "Plateau", "init_args": {"patience": 2}},
+    }
+    config = load_sweep(sweep_file(tmp_path, schedules=written, warmups=[{"duration": 3, "shape": "cosine"}]))
+    kinds = [Constant(), SGDR("1ep", T_mult=2), Cosine(eta_min=1e-4), Plateau(patience=2)]
+    assert list(config.schedules.values()) == kinds
+    assert config.warmups["a"] == (Warmup(3, shape="cosine"),)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"tracking_uri": "sqlite:///other.db", "folder": "other", "experiment": "small", "name": None}, True),
+        ({"seeds": [1, 0]}, True),
+        ({"schedules": {"flat": "Constant", "sgdr": "SGDR(T_0='1ep')"}}, True),
+        ({"trainer": {"max_epochs": 3, "accelerator": "cpu"}}, False),
+        ({"name": "second"}, False),
+        ({"lrs": [0.2]}, False),
+        ({"warmups": ["1ep"]}, False),
+        ({"callbacks": ["lightning.pytorch.callbacks.TQDMProgressBar"]}, False),
+        ({"module": {"class_path": "tests.sweep.modules.Noisy", "init_args": {"lr": 0.1}}}, False),
+    ],
+)
+def test_a_run_is_known_by_what_decides_its_result(changed: dict[str, Any], same: bool, tmp_path: Path) -> None:
+    before = {each.fingerprint for each in combinations(load_sweep(sweep_file(tmp_path)))}
+    after = {each.fingerprint for each in combinations(load_sweep(sweep_file(tmp_path, **changed)))}
+    assert (before == after) is same
+    assert same or not before & after
+
+
+def test_folders_are_apart_and_plain(tmp_path: Path) -> None:
+    runs = combinations(load_sweep(sweep_file(tmp_path, schedules={"a/b": "Constant", "a b": "Cosine"}, seeds=[0])))
+    folders = [each.folder for each in runs]
+    assert len(set(folders)) == 2
+    assert all(folder.startswith("a-b-seed-0-") for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        pytest.param({"schedule": {}}, "unknown key 'schedule'. Did you mean 'schedules'?", id="key"),
+        pytest.param({"seeds": None}, "seeds must be given. The keys are experiment, module", id="missing"),
+        pytest.param({"seeds": [0, -1]}, "seeds = -1 is refused", id="seed"),
+        pytest.param({"seeds": []}, r"seeds = \[\] is refused: it must be a list of whole numbers", id="no seed"),
+        pytest.param({"seeds": "0"}, "seeds = '0' is refused", id="a text of seeds"),
+        pytest.param({"seeds": [0, 0]}, "name one value twice", id="seed twice"),
+        pytest.param({"lrs": [0.1, 0.1]}, "name one value twice", id="lr twice"),
+        pytest.param({"schedules": {"a": "Constant", "b": "Constant"}}, "are the same run", id="schedule twice"),
+        pytest.param({"schedules": {}}, "schedules = {} is refused: it must be schedules by name", id="none"),
+        pytest.param({"schedules": {"a": "Cosin"}}, "schedule = 'Cosin' is refused: it must be one of REX", id="name"),
+        pytest.param({"schedules": {"a": "Warmup(3)"}}, "must be a call of one of", id="no schedule"),
+        pytest.param({"schedules": {"a": 5}}, "schedules.a = 5 is refused", id="number"),
+        pytest.param(
+            {"schedules": {"a": {"class_path": "Plateau", "init_args": {"patienc": 2}}}},
+            "unknown key 'patienc'. Did you mean 'patience'?",
+            id="argument",
+        ),
+        pytest.param({"warmups": "5ep"}, "warmups = '5ep' is refused: it must be a list", id="no list"),
+        pytest.param({"warmups": ["5 weeks"]}, "warmup = '5 weeks' is refused", id="warmup"),
+        pytest.param({"warmups": {"sgd": ["5ep"]}}, "warmups = 'sgd' is refused: it must be one of", id="whose"),
+        pytest.param({"lrs": [0.0]}, "lrs = 0.0 is refused", id="lr"),
+        pytest.param({"lrs": []}, r"lrs = \[\] is refused", id="no lr"),
+        pytest.param(
+            {"lrs": [0.1], "module": {"class_path": "tests.sweep.modules.WithoutLr"}},
+            "given to the module as its argument 'lr', and tests.sweep.modules.WithoutLr takes nothing",
+            id="no such argument",
+        ),
+        pytest.param({"trainer": {"accelerator": "cpu"}}, "with a budget, max_epochs or max_steps", id="budget"),
+        pytest.param({"trainer": {"max_epochs": -1}}, "with a budget", id="without end"),
+        pytest.param({"trainer": {"max_epochs": 2, "logger": True}}, "given by the sweep", id="logger"),
+        pytest.param({"trainer": {"max_epochs": 2, "callbacks": []}}, "the key 'callbacks' beside it", id="callbacks"),
+        pytest.param({"trainer": {"max_epochs": 2, "devices": 2}}, "trainer.devices = 2 is refused", id="devices"),
+        pytest.param({"trainer": 5}, "trainer = 5 is refused", id="no trainer"),
+        pytest.param({"module": "a.B"}, "module: 'a.B' is not a section. Its keys are class_path", id="module"),
+        pytest.param({"tracker": 5}, "tracker = 5 is refused", id="tracker"),
+        pytest.param({"experiment": ""}, "experiment = '' is refused", id="experiment"),
+    ],
+)
+def test_a_mistake_is_named(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?").replace("{}", r"\{\}")):
+        names(tmp_path, **changed)
