@@ -107,8 +107,10 @@ def main() -> None:
     if lrsched(["compare", "--experiment", "demo", "--tracking-uri", STORE, "--png", "compare.png"]):
         raise SystemExit("the comparison failed; the lines above say why")
     console.print("\n[bold]Best checkpoint of each SGDR cycle[/]")
-    for kept in checkpoints.finished_cycles:
-        console.print(f"  cycle {kept.cycle}: val_loss {kept.score:.4f}  {kept.path}", soft_wrap=True)
+    for cycle in checkpoints.finished_cycles:
+        for kept in cycle.kept:
+            what = f"cycle {cycle.cycle}, {cycle.files[kept.path]}: val_loss {kept.score:.4f}"
+            console.print(f"  {what}  {kept.path}", soft_wrap=True)
     store = f"sqlite:///{Path('mlflow.db').resolve()}"
     console.print(f"\nOpen the runs in MLflow:\n  mlflow ui --backend-store-uri {store}", soft_wrap=True)
 

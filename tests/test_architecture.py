@@ -16,7 +16,7 @@ NAME = PACKAGE.name
 CORE = ("checks", "units", "shapes", "phases", "timeline", "room", "warmup", "schedules", "plan", "expression")
 """The pure core, from the ground up: each room may import those before it, and none knows torch."""
 
-TORCH = ("tracks", "scheduler", "driven", "torch_schedules")
+TORCH = ("tracks", "scheduler", "torch_cycles", "driven", "torch_schedules")
 """What knows torch but not lightning, from the ground up."""
 
 ROOMS: dict[str, tuple[str, ...]] = {

@@ -1,68 +1,74 @@
-"""CycleCheckpoint: keeps the best checkpoint of every cycle of the schedule."""
+"""CycleCheckpoint: keeps the best and the last weights of every cycle of the schedule."""
 
-import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint
-from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
 
-from lightning_lrsched.callbacks.trainer_access import is_smoke_test, scheduler_configs
+from lightning_lrsched.callbacks.cycle_files import check_filename, default_folder, resolved
+from lightning_lrsched.callbacks.cycle_keeper import CycleKeeper, Wanted
+from lightning_lrsched.callbacks.cycle_sources import CycleSource
+from lightning_lrsched.callbacks.cycle_start import find_source, tell
+from lightning_lrsched.callbacks.cycles import KEEPS, Kept, KeptCycle, Ledger
+from lightning_lrsched.callbacks.trainer_access import (
+    force_validation,
+    is_smoke_test,
+    validation_is_due,
+)
 from lightning_lrsched.checks import check_choice, check_flag, refusal
-from lightning_lrsched.scheduler import PlannedScheduler
-from lightning_lrsched.timeline import Cycle
+from lightning_lrsched.units import DurationLike, plain_duration
 
 
-@dataclass(frozen=True)
-class CycleBest:
-    """What was kept of one cycle.
-
-    Args:
-        cycle: index of the cycle, from 0.
-        path: the checkpoint file.
-        score: its value of the monitored metric; None without a monitor.
-        step: real steps taken when it was saved (its weights were made by steps 0 .. step-1).
-        epoch: epoch in which it was saved.
-        complete: whether the cycle ran to its end; False while it runs, or when the run ended inside it.
-    """
+class _Jumped(NamedTuple):
+    """Weights at a cycle's end inside a batch that steps several times."""
 
     cycle: int
-    path: str
-    score: float | None
     step: int
-    epoch: int
-    complete: bool = False
+    lr: float
+    weights: dict[str, Tensor]
 
 
 class CycleCheckpoint(Checkpoint):
-    """Keeps, for every cycle of the schedule, the checkpoint with the best validation metric.
+    """Keeps, for every cycle of the schedule, its best checkpoint and the one at its end, where the lr is lowest.
 
     A metric is credited to the cycle whose weights it measured: a validation right after a cycle's last step counts
-    for that cycle, although the lr has already restarted. The warmup belongs to cycle 0. Without a monitor, the
-    weights after each cycle's last step are kept, where the lr is lowest.
+    for that cycle, although the lr has already restarted. The warmup belongs to cycle 0. Where both are the same
+    weights they are one file. Cycles come from the schedule (SGDR, Cyclic, torch's CosineAnnealingWarmRestarts and
+    CyclicLR) or from ``every``; their boundaries are counted in real steps.
 
     Args:
-        monitor: name of a metric that is logged in validation; None to keep each cycle's last weights.
+        monitor: name of a metric that is logged in validation; None to keep each cycle's end alone.
         mode: ``"min"`` or ``"max"``.
-        dirpath: folder of the files; None for ``checkpoints`` in the logger's folder of this run, or in the Trainer's
-            ``default_root_dir`` without a logger.
+        dirpath: folder of the files, or its URL; None for ``checkpoints`` in the logger's folder of this run, or in
+            the Trainer's ``default_root_dir`` without a logger.
+        filename: names of the files: ``{cycle}``, ``{epoch}``, ``{step}`` and any logged metric, with a format.
+        auto_insert_metric_name: put ``name=`` in front of each value.
+        keep: ``"both"``, ``"best"`` or ``"end"`` of each cycle.
+        every: length of a cycle where the schedule has none, as a duration: ``"10ep"``.
+        validate_at_end: validate after each cycle's last step, so that every end has a metric of its own.
+        save_partial: keep a cycle that the end of the run cuts short. It is never recommended.
+        save_top_k: completed cycles that are kept, the best by their metric, without one the latest; -1 for all.
         save_weights_only: leave out the states of optimizers, schedulers, callbacks and loops.
+        patience: stop after so many completed cycles in a row that were not better than all before; None for never.
 
     Raises:
         ValueError: when constructed, if a value is refused, with a valid example.
-        MisconfigurationException: before training, if the schedule has no cycles; at the first validation, if the
-            metric is not logged.
+        MisconfigurationException: before training, if there are no cycles, or the folder takes no files; at the first
+            validation, if the metric is not logged.
 
     Example::
 
-        checkpoint = CycleCheckpoint(monitor="val_loss")
+        checkpoint = CycleCheckpoint(monitor="val_loss", validate_at_end=True)
         trainer = L.Trainer(max_epochs=70, callbacks=[LearningRateScheduler(SGDR("10ep", 2)), checkpoint])
         trainer.fit(model)
-        checkpoint.best_model_paths  # one for each cycle
-        trainer.test(ckpt_path="best")
+        trainer.test(ckpt_path="best")  # the best of all
+        checkpoint.recommended_model_path  # the best end of a completed cycle
+        checkpoint.end_model_paths  # the members of a snapshot ensemble
     """
 
     def __init__(
@@ -71,205 +77,317 @@ class CycleCheckpoint(Checkpoint):
         mode: str = "min",
         *,
         dirpath: str | Path | None = None,
+        filename: str = "{cycle}-{epoch}-{step}",
+        auto_insert_metric_name: bool = True,
+        keep: str = "both",
+        every: DurationLike | None = None,
+        validate_at_end: bool = False,
+        save_partial: bool = True,
+        save_top_k: int = -1,
         save_weights_only: bool = False,
+        patience: int | None = None,
     ) -> None:
-        """Check the parameters."""
-        if monitor is not None and (not isinstance(monitor, str) or not monitor):
-            raise refusal("CycleCheckpoint.monitor", monitor, "a metric's name or None", "monitor='val_loss'")
-        if dirpath is not None and not isinstance(dirpath, str | Path):
-            raise refusal("CycleCheckpoint.dirpath", dirpath, "a folder or None", "dirpath='checkpoints'")
-        check_choice("CycleCheckpoint.mode", mode, ("min", "max"), "mode='min'")
-        check_flag("CycleCheckpoint.save_weights_only", save_weights_only, "save_weights_only=True")
+        """Check the parameters; nothing is written before the fit."""
         self.monitor = monitor
         self.mode = mode
         self.dirpath = None if dirpath is None else str(dirpath)
+        self.filename = filename
+        self.auto_insert_metric_name = auto_insert_metric_name
+        self.keep = keep
+        self.every = None if every is None else plain_duration(every, "CycleCheckpoint.every")
+        self.validate_at_end = validate_at_end
+        self.save_partial = save_partial
+        self.save_top_k = save_top_k
         self.save_weights_only = save_weights_only
-        self.finished_cycles: list[CycleBest] = []
-        self._folder = ""
+        self.patience = patience
+        self._check(dirpath)
+        self._keeper = CycleKeeper(
+            Ledger(mode, keep if monitor is not None else "end", save_top_k),
+            Wanted(filename, auto_insert_metric_name, save_weights_only, monitor),
+        )
+        self._source: CycleSource | None = None
         self._fitting = True
-        self._kept: CycleBest | None = None
-        self._cycle = Cycle(0, 0, None, complete=False)
-        self._scheduler: PlannedScheduler | None = None
+        self._restored = False
+        self._measured = False
+        self._ended_at = -1
+        self._lr: float | Tensor | None = None
+        self._jumped: list[_Jumped] = []
+        self._put_back: Callable[[], None] | None = None
+
+    def _check(self, dirpath: object) -> None:
+        """Refuse what cannot be meant."""
+        if self.monitor is not None and (not isinstance(self.monitor, str) or not self.monitor):
+            raise refusal("CycleCheckpoint.monitor", self.monitor, "a metric's name or None", "monitor='val_loss'")
+        if dirpath is not None and (not isinstance(dirpath, str | Path) or not str(dirpath)):
+            raise refusal("CycleCheckpoint.dirpath", dirpath, "a folder or None", "dirpath='checkpoints'")
+        check_choice("CycleCheckpoint.mode", self.mode, ("min", "max"), "mode='min'")
+        check_choice("CycleCheckpoint.keep", self.keep, KEEPS, "keep='both'")
+        check_filename(self.filename)
+        for name in ("auto_insert_metric_name", "validate_at_end", "save_partial", "save_weights_only"):
+            check_flag(f"CycleCheckpoint.{name}", getattr(self, name), f"{name}=True")
+        _check_count("save_top_k", self.save_top_k, "-1 for all cycles, or a number of them of at least 1", -1)
+        _check_count("patience", self.patience, "a number of cycles of at least 1, or None", None)
+        if self.monitor is None and (self.validate_at_end or self.patience is not None or self.keep == "best"):
+            allowed = "a metric's name where validate_at_end, patience or keep='best' is given"
+            raise refusal("CycleCheckpoint.monitor", None, allowed, "monitor='val_loss'")
+
+    @property
+    def finished_cycles(self) -> list[KeptCycle]:
+        """What was kept of every finished cycle, in order."""
+        return self._keeper.ledger.finished
 
     @property
     def best_model_paths(self) -> list[str]:
-        """The kept checkpoint of every finished cycle, in order."""
-        return [kept.path for kept in self.finished_cycles]
+        """The best checkpoint of every finished cycle, in order; its end where it has no metric."""
+        return [cycle.kept[0].path for cycle in self.finished_cycles]
+
+    @property
+    def end_model_paths(self) -> list[str]:
+        """The checkpoint at the end of every completed cycle, in order: the members of a snapshot ensemble."""
+        return [cycle.end.path for cycle in self.finished_cycles if cycle.complete and cycle.end is not None]
 
     @property
     def best_model_path(self) -> str:
         """The best checkpoint of all cycles so far, which ``ckpt_path="best"`` loads; the latest without a monitor."""
-        best = self._best()
+        best = self._keeper.ledger.best
         return "" if best is None else best.path
 
     @property
     def best_model_score(self) -> float | None:
         """The monitored metric of `best_model_path`."""
-        best = self._best()
+        best = self._keeper.ledger.best
         return None if best is None else best.score
+
+    @property
+    def recommended(self) -> Kept | None:
+        """The end of a completed cycle that is best by its own metric, or the latest where no end was measured.
+
+        None before the first restart: then the paper recommends the current weights, which are the model itself.
+        """
+        return self._keeper.ledger.recommended
+
+    @property
+    def recommended_model_path(self) -> str:
+        """The checkpoint of `recommended`; empty before the first restart."""
+        return "" if self.recommended is None else self.recommended.path
+
+    @property
+    def state_key(self) -> str:
+        """The key of this callback's state: several with other parameters can be in one Trainer."""
+        return self._generate_state_key(monitor=self.monitor, mode=self.mode, keep=self.keep, every=self.every)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Settle the folder, the same on every rank."""
         self._fitting = stage == "fit"
         if self._fitting:
-            self._folder = trainer.strategy.broadcast(self.dirpath or _default_folder(trainer))
+            self._keeper.settle(trainer.strategy.broadcast(resolved(self.dirpath or default_folder(trainer))))
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the schedule whose cycles are kept.
+        """Refuse a fit whose cycles cannot be kept: no cycles, or a folder that takes no files.
 
         Raises:
-            MisconfigurationException: if no scheduler with cycles is attached.
+            MisconfigurationException: saying which, and what to do.
         """
-        self._scheduler = None
-        if is_smoke_test(trainer):
-            return
-        attached = [config.scheduler for config in scheduler_configs(trainer)]
-        cyclic = [one for one in attached if isinstance(one, PlannedScheduler) and one.timeline.cyclic]
-        if not cyclic:
-            raise MisconfigurationException(
-                "CycleCheckpoint needs a schedule with cycles, and none is attached. Add one, for example "
-                "callbacks=[LearningRateScheduler(SGDR('10ep', T_mult=2)), CycleCheckpoint('val_loss')], or use "
-                "lightning's ModelCheckpoint for a schedule without cycles"
-            )
-        self._scheduler = cyclic[0]
+        self._source = None
+        if not is_smoke_test(trainer):
+            find_source(trainer, self.every).release()
+            self._keeper.check(trainer, fresh=trainer.global_step == 0 and not self._restored)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the cycle that training goes on in; one that a fit before left unfinished is taken up again."""
-        if self._scheduler is None:
+        """Find the cycle that training goes on in, and tell what the fit means for its cycles."""
+        if is_smoke_test(trainer):
             return
-        timeline, steps = self._scheduler.timeline, self._scheduler.real_steps
-        self._cycle = timeline.cycle(timeline.cycle_at(max(steps - 1, 0)))
-        if steps == 0:
-            self.finished_cycles, self._kept = [], None
-        elif self.finished_cycles and self.finished_cycles[-1].cycle == self._cycle.index:
-            self._kept = replace(self.finished_cycles.pop(), complete=False)
-        if self._kept is not None and not trainer.strategy.broadcast(Path(self._kept.path).exists()):
-            rank_zero_warn(
-                f"The best checkpoint of cycle {self._kept.cycle} so far is gone: {self._kept.path}. The best of what "
-                "follows is kept instead"
-            )
-            self._kept = None
-        if self._kept is not None:
-            self._cycle = timeline.cycle(self._kept.cycle)
-        self._end_cycle(trainer)
+        keeper, self._ended_at, self._restored = self._keeper, -1, False
+        source = self._source = find_source(trainer, self.every, keeper.place)
+        keeper.take_up(trainer, source)
+        if keeper.unjudged is not None and keeper.unjudged.step == source.counter.real_steps:
+            self._judge(trainer, source, keeper.unjudged.score or 0.0, keeper.unjudged.epoch)
+        elif source.ended:
+            self._keep_end(trainer, source)
+        keeper.unjudged = None
+        if not pl_module.automatic_optimization:
+            source.counter.observers.append(self._watch(pl_module, source))
+        tell(trainer, source, None if self.validate_at_end else self.monitor)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the lr that the batch uses."""
+        self._cadence_back()
+        if self._source is not None:
+            lr = self._source.counter.optimizer.param_groups[0]["lr"]
+            self._lr = lr.detach().clone() if isinstance(lr, Tensor) else lr
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the weights at a cycle's last step where no metric is monitored; close a cycle that is over."""
-        self._end_cycle(trainer)
+        """Close a cycle that is over; at a cycle's last step keep the weights, after a validation if one comes."""
+        source = self._source
+        if source is None:
+            return
+        for jumped in self._jumped:
+            self._advance(trainer, jumped.cycle)
+            if jumped.step < source.counter.real_steps:
+                kept = Kept("", jumped.step, trainer.current_epoch, lr=jumped.lr)
+                self._keeper.keep(trainer, kept, jumped.weights, end=True)
+        self._jumped.clear()
+        self._advance(trainer, source.last)
+        if not source.ended or self._ended_at == source.counter.real_steps:
+            return
+        self._ended_at = source.counter.real_steps
+        due = trainer.strategy.reduce_boolean_decision(validation_is_due(trainer), all=False)
+        if self.validate_at_end and not due and trainer.enable_validation:
+            self._put_back = force_validation(trainer)
+            due = validation_is_due(trainer)
+        if not due:
+            self._keep_end(trainer, source)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the cadence back that was changed for one validation."""
+        self._cadence_back()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that the metrics are there; a checkpoint that is saved before `on_validation_end` needs to know."""
+        self._measured = self._source is not None and self.monitor is not None and not trainer.sanity_checking
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the weights that were measured if they are the best of their cycle."""
-        scheduler = self._scheduler
-        if scheduler is None or self.monitor is None or trainer.sanity_checking or scheduler.real_steps == 0:
+        """Keep the weights that were measured if they are the best of their cycle, or its end."""
+        source, self._measured = self._source, False
+        if source is None or trainer.sanity_checking or source.counter.real_steps == 0:
             return
-        self._close_before(scheduler)
-        metrics = trainer.callback_metrics
-        score = trainer.strategy.broadcast(float(metrics[self.monitor]) if self.monitor in metrics else None)
+        self._advance(trainer, source.last)
+        if self.monitor is None:
+            if source.ended:
+                self._keep_end(trainer, source)
+            return
+        score = self._score(trainer)
         if score is None:
+            metrics = ", ".join(sorted(trainer.callback_metrics)) or "none"
             raise MisconfigurationException(
-                f"CycleCheckpoint.monitor = {self.monitor!r} is not logged in validation. Logged are: "
-                f"{', '.join(sorted(metrics)) or 'none'}. Log it, for example self.log({self.monitor!r}, loss) in "
-                "validation_step, or monitor one of these"
+                f"CycleCheckpoint.monitor = {self.monitor!r} is not logged in validation. Logged are: {metrics}. "
+                f"Log it, for example self.log({self.monitor!r}, loss) in validation_step, or monitor one of these"
             )
-        if not math.isnan(score) and (self._kept is None or self._better(score, self._kept.score)):
-            self._keep(trainer, scheduler.real_steps, score)
+        self._judge(trainer, source, score, trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep an end that became one with the epoch, or whose validation did not come."""
+        self._cadence_back()
+        if self._source is not None and self._source.ended:
+            self._keep_end(trainer, self._source)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the last cycle; it is complete if its last step was taken."""
-        if self._scheduler is None:
+        source = self._source
+        if source is None:
             return
-        stop, steps = self._cycle.stop, self._scheduler.real_steps
-        if self.monitor is None and steps > (self._kept.step if self._kept else self._cycle.start):
-            self._keep(trainer, steps, None)
-        self._close(complete=self._cycle.complete and stop is not None and steps >= stop)
+        self._advance(trainer, source.last)
+        if source.ended:
+            self._keep_end(trainer, source)
+            self._keeper.close(trainer, complete=True)
+        elif self.save_partial:
+            if source.counter.real_steps > 0:
+                self._keep_end(trainer, source)
+            self._keeper.close(trainer, complete=False)
+        else:
+            self._keeper.drop(trainer)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Let go of the schedule: a validation outside of a fit keeps nothing."""
-        self._scheduler = None
+        self._let_go()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Let go of the schedule; Lightning calls no teardown after an exception."""
-        self._scheduler = None
+        self._cadence_back()
+        self._let_go()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was kept, as primitives."""
-        return {
-            "finished_cycles": [asdict(kept) for kept in self.finished_cycles],
-            "kept": None if self._kept is None else asdict(self._kept),
-        }
+        if self._source is not None:
+            self._keeper.place = (self._source.counter.real_steps, self._source.last)
+        return self._keeper.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what an interrupted run kept; a test or a prediction with the file loads only the weights."""
-        if not self._fitting:
-            return
-        self.finished_cycles = [CycleBest(**kept) for kept in state_dict["finished_cycles"]]
-        self._kept = None if state_dict["kept"] is None else CycleBest(**state_dict["kept"])
+        if self._fitting:
+            self._keeper.restore(state_dict)
+            self._restored = True
 
-    def _better(self, score: float, than: float | None) -> bool:
-        """Return whether a score beats another one; ties keep the earlier."""
-        return than is None or (score < than if self.mode == "min" else score > than)
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Put a score into a checkpoint that another callback saves before this one has judged the validation."""
+        if self._measured and self._source is not None:
+            score = self._score(trainer)
+            if score is not None:
+                kept = Kept("", self._source.counter.real_steps, trainer.current_epoch, score)
+                checkpoint["callbacks"][self.state_key]["unjudged"] = asdict(kept)
 
-    def _best(self) -> CycleBest | None:
-        """Return the best of all that was kept so far, by the metric; the latest without one."""
-        best: CycleBest | None = None
-        for kept in [*self.finished_cycles, *([self._kept] if self._kept else [])]:
-            if best is None or kept.score is None or self._better(kept.score, best.score):
-                best = kept
-        return best
+    def _score(self, trainer: pl.Trainer) -> float | None:
+        """Return the monitored metric, the same on every rank."""
+        metrics = trainer.callback_metrics
+        there = float(metrics[self.monitor]) if self.monitor in metrics else None
+        score: float | None = trainer.strategy.broadcast(there)
+        return score
 
-    def _keep(self, trainer: pl.Trainer, step: int, score: float | None) -> None:
-        """Save the present weights for the present cycle, then remove what they replace."""
-        replaced, epoch, cycle = self._kept, trainer.current_epoch, self._cycle.index
-        path = _free_path(trainer, Path(self._folder) / f"cycle={cycle}-epoch={epoch}-step={step}.ckpt")
-        self._kept = CycleBest(cycle, path, score, step, epoch)
-        trainer.save_checkpoint(path, self.save_weights_only)
-        if replaced is not None:
-            trainer.strategy.remove_checkpoint(replaced.path)
+    def _judge(self, trainer: pl.Trainer, source: CycleSource, score: float, epoch: int) -> None:
+        """Keep the present weights as the best of their cycle or as its end, if they are."""
+        ledger, step = self._keeper.ledger, source.counter.real_steps
+        ledger.measure(step, score)
+        best, end = ledger.wins(score), source.ended and ledger.wants_end(step)
+        if best or end:
+            self._keeper.keep(trainer, Kept("", step, epoch, score, self._last_lr), best=best, end=end)
+        else:
+            self._keeper.write_list(trainer)
+        self._stop_if_stale(trainer, source)
 
-    def _end_cycle(self, trainer: pl.Trainer) -> None:
-        """Keep the weights at a cycle's last step where no metric is monitored; close a cycle that is over."""
-        scheduler, stop = self._scheduler, self._cycle.stop
-        if scheduler is None or stop is None or scheduler.real_steps < stop:
-            return
-        if self.monitor is None and (self._kept is None or self._kept.step < stop):
-            self._keep(trainer, scheduler.real_steps, None)
-        self._close_before(scheduler)
+    def _keep_end(self, trainer: pl.Trainer, source: CycleSource) -> None:
+        """Keep the present weights as the end of their cycle, unless that was done."""
+        if self._keeper.ledger.wants_end(source.counter.real_steps):
+            kept = Kept("", source.counter.real_steps, trainer.current_epoch, lr=self._last_lr)
+            self._keeper.keep(trainer, kept, end=True)
 
-    def _close_before(self, scheduler: PlannedScheduler) -> None:
-        """Close every cycle that ended before the latest real step."""
-        present = scheduler.timeline.cycle_at(scheduler.real_steps - 1)
-        while self._cycle.index < present:
-            self._close(complete=True)
-            self._cycle = scheduler.timeline.cycle(self._cycle.index + 1)
+    def _stop_if_stale(self, trainer: pl.Trainer, source: CycleSource) -> None:
+        """Stop the fit at a cycle's end when too many cycles in a row were no better than all before."""
+        if self.patience is not None and source.ended and self._keeper.ledger.stale_if_closed >= self.patience:
+            trainer.should_stop = True
 
-    def _close(self, *, complete: bool) -> None:
-        """Move what was kept of the present cycle to the finished ones."""
-        if self._kept is None:
-            rank_zero_warn(
-                f"Cycle {self._cycle.index} ended without a validation that could be kept. Validate at least once in "
-                "each cycle, for example with Trainer(check_val_every_n_epoch=1)"
-            )
-            return
-        self.finished_cycles.append(replace(self._kept, complete=complete))
-        self._kept = None
+    @property
+    def _last_lr(self) -> float | None:
+        """The lr of the latest step."""
+        return None if self._lr is None else float(self._lr)
+
+    def _advance(self, trainer: pl.Trainer, cycle: int) -> None:
+        """Close every cycle that ended before the one that the latest step belonged to."""
+        while self._keeper.ledger.running.cycle < cycle:
+            self._keeper.close(trainer, complete=True)
+
+    def _watch(self, module: pl.LightningModule, source: CycleSource) -> Any:
+        """Return an observer that holds on to the weights at a cycle's end: a batch can go past it by hand."""
+
+        def after_step(step: int, lrs: list[float]) -> None:
+            if self.keep != "best" and source.ends_with(step):
+                weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+                self._jumped.append(_Jumped(source.at(step), step + 1, lrs[0], weights))
+
+        return after_step
+
+    def _cadence_back(self) -> None:
+        """Put the Trainer's cadence back if it was changed."""
+        if self._put_back is not None:
+            self._put_back()
+            self._put_back = None
+
+    def _let_go(self) -> None:
+        """Stop to watch the schedule."""
+        if self._source is not None:
+            self._keeper.place = (self._source.counter.real_steps, self._source.last)
+            self._source.release()
+        self._source = None
+        self._measured = False
+        self._jumped.clear()
 
 
-def _default_folder(trainer: pl.Trainer) -> str:
-    """Return the folder that Lightning's own checkpoints would go to."""
-    if not trainer.loggers:
-        return str(Path(trainer.default_root_dir) / "checkpoints")
-    logger = trainer.loggers[0]
-    version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
-    root = logger.save_dir or trainer.default_root_dir
-    return str(Path(root) / str(logger.name) / version / "checkpoints")
-
-
-def _free_path(trainer: pl.Trainer, path: Path) -> str:
-    """Return a path that no file has yet, the same on every rank: ``-v1``, ``-v2``, ... is put behind the name."""
-    free, version = path, 0
-    while free.exists():
-        version += 1
-        free = path.with_stem(f"{path.stem}-v{version}")
-    return str(trainer.strategy.broadcast(str(free)))
+def _check_count(name: str, value: object, allowed: str, none: int | None) -> None:
+    """Refuse a number of cycles that is none."""
+    if value != none and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise refusal(f"CycleCheckpoint.{name}", value, allowed, f"{name}=3")

@@ -1,5 +1,11 @@
 """The one room that touches what Lightning does not promise to keep. Each of these has a test that pins it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from torch import Tensor
+from lightning_lrsched.callbacks.cycle_cadence import Cadence
 from dataclasses import replace
 from typing import Any
 
@@ -94,3 +100,69 @@ def end_logger_as(logger: Logger, status: str) -> None:
         logger.finalize(status)
 
     vars(logger)["finalize"] = finalize
+
+
+def writes_later(trainer: pl.Trainer) -> bool:
+    """Return whether a checkpoint is written by another thread after `save_checkpoint` has returned."""
+    return isinstance(trainer.strategy.checkpoint_io, AsyncCheckpointIO)
+
+
+def validation_is_due(trainer: pl.Trainer) -> bool:
+    """Return whether Lightning validates after the present batch; asked in ``on_train_batch_end``."""
+    loop = trainer.fit_loop.epoch_loop
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and not loop.val_loop.skip and loop._should_check_val_fx(fetcher)
+
+
+def force_validation(trainer: pl.Trainer) -> Callable[[], None]:
+    """Have Lightning validate after the present batch; asked in ``on_train_batch_end``.
+
+    Returns:
+        What puts the Trainer's cadence back; to be called when the validation starts, or does not come.
+    """
+    by_time = "_val_check_time_interval"
+    before = {name: getattr(trainer, name) for name in ("val_check_batch", "check_val_every_n_epoch", by_time)}
+    across = trainer.check_val_every_n_epoch is None
+    loop = trainer.fit_loop.epoch_loop
+    trainer.val_check_batch = (loop.total_batch_idx if across else loop.batch_idx) + 1
+    trainer.check_val_every_n_epoch = None if across else 1
+    setattr(trainer, by_time, None)
+
+    def put_back() -> None:
+        for name, value in before.items():
+            setattr(trainer, name, value)
+
+    return put_back
+
+
+def validation_cadence(trainer: pl.Trainer) -> Cadence:
+    """Return how often Lightning validates."""
+    batches = trainer.val_check_batch
+    by_time = getattr(trainer, "_val_check_time_interval", None) is not None
+    if batches == float("inf"):
+        batches = trainer.num_training_batches
+    every = None if by_time or batches is None or batches == float("inf") else int(batches)
+    return Cadence(every, trainer.check_val_every_n_epoch)
+
+
+@contextmanager
+def weights_to_save(trainer: pl.Trainer, weights: dict[str, Tensor] | None, *, weights_only: bool) -> Iterator[None]:
+    """Have the module hold what is to be saved: given weights, or the averaged ones that were validated.
+
+    A WeightAveraging callback puts its averaged weights into a checkpoint by itself, but not into one of weights alone.
+    """
+    module = trainer.lightning_module
+    averaging = [one for one in callbacks_of(trainer) if isinstance(one, WeightAveraging) and one._average_model]
+    present = None if weights is None else {name: value.detach().clone() for name, value in module.state_dict().items()}
+    swapped = weights is None and bool(averaging) and weights_only
+    if weights is not None:
+        module.load_state_dict(weights)
+    if swapped:
+        averaging[0]._swap_models(module)
+    try:
+        yield
+    finally:
+        if present is not None:
+            module.load_state_dict(present)
+        if swapped:
+            averaging[0]._swap_models(module)

@@ -31,7 +31,11 @@ def files(folder: Path) -> list[str]:
 
 
 def kept(checkpoint: CycleCheckpoint) -> list[tuple[int, int, bool]]:
-    return [(best.cycle, best.step, best.complete) for best in checkpoint.finished_cycles]
+    return [(cycle.cycle, cycle.kept[0].step, cycle.complete) for cycle in checkpoint.finished_cycles]
+
+
+def scores(checkpoint: CycleCheckpoint) -> list[float | None]:
+    return [cycle.kept[0].score for cycle in checkpoint.finished_cycles]
 
 
 def weight_in(path: str) -> float:
@@ -39,10 +43,10 @@ def weight_in(path: str) -> float:
 
 
 def test_each_cycle_keeps_its_best_and_only_that_lies_on_the_disk(tmp_path: Path) -> None:
-    checkpoint, module = CycleCheckpoint("val_loss"), Tiny(score=lambda step: abs(step - 6) / 10)
+    checkpoint, module = CycleCheckpoint("val_loss", keep="best"), Tiny(score=lambda step: abs(step - 6) / 10)
     fit(tmp_path, checkpoint, module)
     assert kept(checkpoint) == [(0, 4, True), (1, 6, True), (2, 12, True), (3, 16, True)]
-    assert [best.score for best in checkpoint.finished_cycles] == pytest.approx([0.2, 0.0, 0.6, 1.0])
+    assert [cycle.kept[0].score for cycle in checkpoint.finished_cycles] == pytest.approx([0.2, 0.0, 0.6, 1.0])
     assert checkpoint.best_model_path == checkpoint.best_model_paths[1]
     assert checkpoint.best_model_score == 0.0
     assert files(tmp_path) == sorted(checkpoint.best_model_paths)
@@ -50,27 +54,27 @@ def test_each_cycle_keeps_its_best_and_only_that_lies_on_the_disk(tmp_path: Path
 
 
 def test_mode_max_keeps_the_highest(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss", mode="max")
+    checkpoint = CycleCheckpoint("val_loss", mode="max", keep="best")
     fit(tmp_path, checkpoint, Tiny(score=lambda step: abs(step - 6) / 10))
     assert kept(checkpoint) == [(0, 2, True), (1, 10, True), (2, 14, True), (3, 20, True)]
     assert checkpoint.best_model_score == pytest.approx(1.4)
 
 
 def test_a_validation_at_a_cycles_last_step_counts_for_the_cycle_that_ends(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     fit(tmp_path, checkpoint, Tiny(score=lambda step: -step), val_check_interval=5)
     assert kept(checkpoint) == [(0, 5, True), (1, 10, True), (2, 15, True), (3, 20, True)]
 
 
 def test_the_warmup_belongs_to_the_first_cycle(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     fit(tmp_path, checkpoint, Tiny(score=float), plan=LearningRateScheduler(SGDR(8), warmup=4))
     assert kept(checkpoint) == [(0, 2, True), (1, 14, True)]
 
 
 def test_nan_never_wins_and_ties_keep_the_earlier(tmp_path: Path) -> None:
     scores = {2: math.nan, 4: 0.5, 6: 0.5, 8: 0.5, 10: math.nan, 12: math.nan, 14: math.nan, 16: 0.1, 18: 0.1, 20: 0.1}
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     with pytest.warns(UserWarning, match="Cycle 2 ended without a validation that could be kept"):
         fit(tmp_path, checkpoint, Tiny(score=scores.__getitem__))
     assert kept(checkpoint) == [(0, 4, True), (1, 6, True), (3, 16, True)]
@@ -78,7 +82,7 @@ def test_nan_never_wins_and_ties_keep_the_earlier(tmp_path: Path) -> None:
 
 
 def test_the_sanity_check_never_counts(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     fit(tmp_path, checkpoint, Tiny(score=lambda step: step if step else -99.0), num_sanity_val_steps=2)
     assert kept(checkpoint) == [(0, 2, True), (1, 6, True), (2, 12, True), (3, 16, True)]
 
@@ -103,7 +107,7 @@ def test_without_a_monitor_the_last_weights_of_each_cycle_are_kept(tmp_path: Pat
     whole = [(0, 6, True), (1, 11, True), (2, 16, True)]
     assert kept(checkpoint) == ([whole[0], whole[1], (2, 12, False)] if accumulate == 4 else [*whole, last])
     assert [weight_in(path) for path in checkpoint.best_model_paths] == [
-        weights.after[best.step] for best in checkpoint.finished_cycles
+        weights.after[cycle.kept[0].step] for cycle in checkpoint.finished_cycles
     ]
     assert files(tmp_path) == sorted(checkpoint.best_model_paths)
     assert checkpoint.best_model_path == checkpoint.best_model_paths[-1]
@@ -111,21 +115,21 @@ def test_without_a_monitor_the_last_weights_of_each_cycle_are_kept(tmp_path: Pat
 
 
 def test_the_kept_weights_are_those_that_were_measured(tmp_path: Path) -> None:
-    checkpoint, weights = CycleCheckpoint("val_loss"), Weights()
+    checkpoint, weights = CycleCheckpoint("val_loss", keep="best"), Weights()
     fit(tmp_path, checkpoint, Tiny(), weights)
-    assert [weight_in(best.path) for best in checkpoint.finished_cycles] == [
-        weights.after[best.step] for best in checkpoint.finished_cycles
+    assert [weight_in(path) for path in checkpoint.best_model_paths] == [
+        weights.after[cycle.kept[0].step] for cycle in checkpoint.finished_cycles
     ]
 
 
 def test_a_cycle_that_the_run_cuts_short_is_kept_as_incomplete(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     fit(tmp_path, checkpoint, Tiny(score=float), plan=LearningRateScheduler(SGDR(8)))
     assert kept(checkpoint) == [(0, 2, True), (1, 10, True), (2, 18, False)]
 
 
 def test_a_run_that_stops_early_closes_its_cycle_as_incomplete(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     stop = EarlyStopping("val_loss", patience=2)
     fit(tmp_path, checkpoint, Tiny(score=float), stop, plan=LearningRateScheduler(SGDR(8)))
     assert kept(checkpoint) == [(0, 2, False)]
@@ -137,7 +141,7 @@ class Measures(Tiny):
 
 
 def test_the_best_of_all_is_what_test_loads(tmp_path: Path) -> None:
-    checkpoint, module = CycleCheckpoint("val_loss"), Measures()
+    checkpoint, module = CycleCheckpoint("val_loss", keep="best"), Measures()
     trainer = fit(tmp_path, checkpoint, module)
     finished, best = list(checkpoint.finished_cycles), checkpoint.best_model_path
     trainer.test(module, loader(1), ckpt_path="best", verbose=False)
@@ -148,7 +152,7 @@ def test_the_best_of_all_is_what_test_loads(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_weights_alone_is_smaller(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss", save_weights_only=True, dirpath=tmp_path / "here")
+    checkpoint = CycleCheckpoint("val_loss", keep="best", save_weights_only=True, dirpath=tmp_path / "here")
     fit(tmp_path, checkpoint, Tiny())
     content = torch.load(checkpoint.best_model_path, weights_only=True)
     assert "optimizer_states" not in content
@@ -156,7 +160,7 @@ def test_a_checkpoint_of_weights_alone_is_smaller(tmp_path: Path) -> None:
 
 
 def test_a_second_run_in_the_same_folder_overwrites_nothing(tmp_path: Path) -> None:
-    first, second = CycleCheckpoint("val_loss"), CycleCheckpoint("val_loss")
+    first, second = CycleCheckpoint("val_loss", keep="best"), CycleCheckpoint("val_loss", keep="best")
     fit(tmp_path, first, Tiny())
     before = {path: Path(path).read_bytes() for path in files(tmp_path)}
     fit(tmp_path, second, Tiny())
@@ -166,7 +170,7 @@ def test_a_second_run_in_the_same_folder_overwrites_nothing(tmp_path: Path) -> N
 
 
 def test_the_same_callback_in_a_new_run_begins_anew(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     fit(tmp_path / "first", checkpoint, Tiny())
     first = checkpoint.best_model_paths
     fit(tmp_path / "second", checkpoint, Tiny())
@@ -176,7 +180,7 @@ def test_the_same_callback_in_a_new_run_begins_anew(tmp_path: Path) -> None:
 
 
 def test_the_files_lie_in_the_loggers_folder_of_the_run(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     logger = CSVLogger(tmp_path, name="digits")
     fit(tmp_path, checkpoint, Tiny(), logger=logger, log_every_n_steps=1)
     assert Path(checkpoint.best_model_path).parent == tmp_path / "digits" / "version_0" / "checkpoints"
@@ -184,7 +188,7 @@ def test_the_files_lie_in_the_loggers_folder_of_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_model_checkpoint_beside_it_works_in_both_orders(tmp_path: Path, first: bool) -> None:
-    checkpoint = CycleCheckpoint("val_loss", dirpath=tmp_path / "cycles")
+    checkpoint = CycleCheckpoint("val_loss", keep="best", dirpath=tmp_path / "cycles")
     other = ModelCheckpoint(tmp_path / "others", monitor="val_loss", save_top_k=2, save_last=True)
     order = [other, checkpoint] if first else [checkpoint, other]
     module = Tiny()
@@ -198,7 +202,7 @@ def test_a_model_checkpoint_beside_it_works_in_both_orders(tmp_path: Path, first
 
 
 def test_a_validation_outside_of_a_fit_keeps_nothing(tmp_path: Path) -> None:
-    checkpoint, module = CycleCheckpoint("val_loss"), Tiny(score=lambda step: -step)
+    checkpoint, module = CycleCheckpoint("val_loss", keep="best"), Tiny(score=lambda step: -step)
     trainer = fit(tmp_path, checkpoint, module)
     before = files(tmp_path)
     trainer.validate(module, verbose=False)
@@ -212,7 +216,7 @@ class Breaks(Callback):
 
 
 def test_a_validation_after_an_exception_keeps_nothing(tmp_path: Path) -> None:
-    checkpoint, module = CycleCheckpoint("val_loss"), Tiny(score=lambda step: -step)
+    checkpoint, module = CycleCheckpoint("val_loss", keep="best"), Tiny(score=lambda step: -step)
     trainer = make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), checkpoint, Breaks(), val_check_interval=2)
     with pytest.raises(RuntimeError, match="broken on purpose"):
         trainer.fit(module)
@@ -222,14 +226,14 @@ def test_a_validation_after_an_exception_keeps_nothing(tmp_path: Path) -> None:
 
 
 def test_a_cycle_without_a_validation_is_told(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     with pytest.warns(UserWarning, match="Cycle 1 ended without a validation.*check_val_every_n_epoch=1"):
         fit(tmp_path, checkpoint, Tiny(), val_check_interval=1.0, plan=LearningRateScheduler(SGDR(6), warmup=4))
     assert [best.cycle for best in checkpoint.finished_cycles] == [0, 2]
 
 
 def test_early_stopping_first_does_not_hide_the_last_validation(tmp_path: Path) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
+    checkpoint = CycleCheckpoint("val_loss", keep="best")
     stop = EarlyStopping("val_loss", stopping_threshold=-9.0)
     make_trainer(tmp_path, stop, checkpoint, LearningRateScheduler(SGDR(8)), val_check_interval=2).fit(
         Tiny(score=lambda step: -step)

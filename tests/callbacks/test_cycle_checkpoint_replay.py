@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, Timeline
 from tests.callbacks.models import Tiny, loader, make_trainer
-from tests.callbacks.test_cycle_checkpoint import NEVER_KEPT, files, kept, weight_in
+from tests.callbacks.test_cycle_checkpoint import NEVER_KEPT, files, kept, scores, weight_in
 
 
 def replayed(timeline: Timeline, scores: list[tuple[int, float]], mode: str, steps: int) -> list[tuple[int, int, bool]]:
@@ -41,7 +41,10 @@ def random_run(seed: int) -> tuple[SGDR, int, str, dict[str, Any]]:
 @pytest.mark.parametrize("seed", range(30))
 def test_the_choice_is_that_of_a_replay(tmp_path: Path, seed: int) -> None:
     main, warmup, mode, settings = random_run(seed)
-    callback, checkpoint = LearningRateScheduler(main, warmup=warmup or None), CycleCheckpoint("val_loss", mode)
+    callback, checkpoint = (
+        LearningRateScheduler(main, warmup=warmup or None),
+        CycleCheckpoint("val_loss", mode, keep="best"),
+    )
     module = Tiny()
     trainer = make_trainer(tmp_path, callback, checkpoint, **settings)
     trainer.fit(module, loader(7))
@@ -76,7 +79,7 @@ def legs(folder: Path, saved: int, monitor: str | None) -> tuple[CycleCheckpoint
     """An uninterrupted run, and one that was cut and resumed from an earlier checkpoint."""
 
     def run(name: str, *others: Callback) -> tuple[L.Trainer, CycleCheckpoint]:
-        checkpoint = CycleCheckpoint(monitor, dirpath=folder / name)
+        checkpoint = CycleCheckpoint(monitor, keep="best" if monitor else "both", dirpath=folder / name)
         plan = LearningRateScheduler(SGDR(7), warmup=3)
         return make_trainer(folder, plan, checkpoint, *others, max_epochs=3, val_check_interval=2), checkpoint
 
@@ -98,7 +101,7 @@ def legs(folder: Path, saved: int, monitor: str | None) -> tuple[CycleCheckpoint
 def test_a_resume_makes_the_choice_of_the_uninterrupted_run(tmp_path: Path, monitor: str | None, saved: int) -> None:
     whole, resumed = legs(tmp_path, saved, monitor)
     assert kept(resumed) == kept(whole)
-    assert [best.score for best in resumed.finished_cycles] == [best.score for best in whole.finished_cycles]
+    assert scores(resumed) == scores(whole)
     assert [weight_in(path) for path in resumed.best_model_paths] == [
         weight_in(path) for path in whole.best_model_paths
     ]
@@ -108,14 +111,14 @@ def test_a_resume_makes_the_choice_of_the_uninterrupted_run(tmp_path: Path, moni
 def test_a_best_file_that_is_gone_is_told_and_never_named(tmp_path: Path) -> None:
     plan: Any = lambda: LearningRateScheduler(SGDR(10))  # noqa: E731
     path = tmp_path / "saved" / "middle.ckpt"
-    first = CycleCheckpoint("val_loss", dirpath=tmp_path / "cycles")
+    first = CycleCheckpoint("val_loss", keep="best", dirpath=tmp_path / "cycles")
     module = Tiny(score=lambda step: {2: 0.1}.get(step, 0.5))
     make_trainer(tmp_path, plan(), first, SavesAt(5, path), max_epochs=1, val_check_interval=2).fit(module)
     for kept_path in first.best_model_paths:
         Path(kept_path).unlink()
-    second = CycleCheckpoint("val_loss", dirpath=tmp_path / "cycles")
+    second = CycleCheckpoint("val_loss", keep="best", dirpath=tmp_path / "cycles")
     trainer = make_trainer(tmp_path, plan(), second, max_epochs=1, val_check_interval=2)
-    with pytest.warns(UserWarning, match="The best checkpoint of cycle 0 so far is gone: .*step=2"):
+    with pytest.warns(UserWarning, match="The checkpoint of cycle 0 after step 2 is gone: .*step=2"):
         trainer.fit(module, ckpt_path=path, weights_only=True)
     assert kept(second) == [(0, 6, True)]
     assert files(tmp_path / "cycles") == second.best_model_paths
@@ -126,10 +129,10 @@ def test_a_best_file_that_is_gone_is_told_and_never_named(tmp_path: Path) -> Non
 def test_a_second_fit_goes_on_with_the_cycle_that_the_first_left(
     tmp_path: Path, period: int, monitor: str | None
 ) -> None:
-    whole = CycleCheckpoint(monitor, dirpath=tmp_path / "whole")
+    whole = CycleCheckpoint(monitor, keep="best" if monitor else "both", dirpath=tmp_path / "whole")
     plan = LearningRateScheduler(SGDR(period))
     make_trainer(tmp_path, plan, whole, max_epochs=3, val_check_interval=2).fit(Tiny())
-    halves = CycleCheckpoint(monitor, dirpath=tmp_path / "halves")
+    halves = CycleCheckpoint(monitor, keep="best" if monitor else "both", dirpath=tmp_path / "halves")
     trainer = make_trainer(tmp_path, plan, halves, max_epochs=1, val_check_interval=2)
     module = Tiny()
     trainer.fit(module)

@@ -36,7 +36,7 @@ def main(folder: Path, uri: str) -> None:
         "lrs": stranger.group(),
         "run_id": tracker.run_id,
         "run": [schedule.run.total_steps, schedule.run.steps_per_epoch],
-        "cycles": [[best.cycle, best.path, best.score, best.step] for best in checkpoint.finished_cycles],
+        "cycles": [[c.cycle, kept.path, kept.score, kept.step] for c in checkpoint.finished_cycles for kept in c.kept],
     }
     (folder / f"rank{trainer.global_rank}.json").write_text(json.dumps(seen))
     torch.distributed.destroy_process_group()

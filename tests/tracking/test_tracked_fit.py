@@ -101,13 +101,15 @@ def test_the_curve_is_a_picture(tracked: Tracked) -> None:
 
 def test_the_checkpoint_of_each_cycle_is_there_once_with_its_metric(tracked: Tracked) -> None:
     finished = tracked.checkpoint.finished_cycles
-    assert [best.cycle for best in finished] == [0, 1, 2, 3]
-    names = sorted(f"checkpoints/{Path(best.path).name}" for best in finished)
+    assert [cycle.cycle for cycle in finished] == [0, 1, 2, 3]
+    kept = [kept for cycle in finished for kept in cycle.kept]
+    names = sorted(f"checkpoints/{Path(one.path).name}" for one in kept)
     assert artifacts(tracked.uri, tracked.run, "checkpoints") == names
-    for best in finished:
-        stored = fetched(tracked.uri, tracked.run, f"checkpoints/{Path(best.path).name}")
-        assert stored.read_bytes() == Path(best.path).read_bytes()
-    assert history(tracked.uri, tracked.run, "cycle/val_loss") == [(best.step - 1, best.score) for best in finished]
+    for one in kept:
+        stored = fetched(tracked.uri, tracked.run, f"checkpoints/{Path(one.path).name}")
+        assert stored.read_bytes() == Path(one.path).read_bytes()
+    bests = [cycle.best for cycle in finished if cycle.best is not None]
+    assert history(tracked.uri, tracked.run, "cycle/val_loss") == [(best.step - 1, best.score) for best in bests]
 
 
 def test_the_run_is_named_finished_and_in_its_experiment(tracked: Tracked) -> None:

@@ -1,0 +1,108 @@
+"""What a fit's length and its validations mean for its cycles, told before the first step: pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from lightning_lrsched.callbacks.stepping import RunFacts
+from lightning_lrsched.units import RunLength
+
+_MOST = 1000  # cycles that are looked at
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How often a fit validates.
+
+    Args:
+        every_batches: batches between two validations; None where they go by time, or by the end of an epoch of
+            unknown length.
+        every_epochs: epochs between two that are validated; None where batches are counted across epochs.
+    """
+
+    every_batches: int | None
+    every_epochs: int | None
+
+    def measures(self, step: int, batches: int, accumulate: int) -> bool:
+        """Return whether some validation sees the weights after so many real steps.
+
+        Args:
+            step: real steps, above 0.
+            batches: training batches of an epoch.
+            accumulate: batches of a real step.
+        """
+        if self.every_batches is None:
+            return True
+        per_epoch = -(-batches // accumulate)
+        epoch, within = divmod(step - 1, per_epoch)
+        first = min((within + 1) * accumulate, batches)
+        last = min(first + accumulate, batches) - 1 if first < batches else batches
+        if self.every_epochs is None:
+            first, last = epoch * batches + first, epoch * batches + last
+            if last == (epoch + 1) * batches:  # the weights stay until the first step of the next epoch
+                last += min(accumulate, batches) - 1
+        elif (epoch + 1) % self.every_epochs:
+            return False
+        return last // self.every_batches > (first - 1) // self.every_batches
+
+
+def unmeasured(ends: Iterable[int], facts: RunFacts, cadence: Cadence, total: int | None) -> list[int]:
+    """Return the cycle ends within the run (as real steps) whose weights no validation measures.
+
+    Nothing is returned where that cannot be known: manual optimization, loaders without length, an accumulation that
+    changes.
+    """
+    if facts.manual or facts.batches is None or len(set(facts.accumulation.values())) > 1:
+        return []
+    accumulate = facts.accumulation[0]
+    return [step for step in _within(ends, total) if not cadence.measures(step, facts.batches, accumulate)]
+
+
+def told_unmeasured(missed: Sequence[int], monitor: str) -> str:
+    """Say that cycle ends are not measured, and what to do."""
+    steps = ", ".join(map(str, missed[:_SHOWN])) + (", ..." if len(missed) > _SHOWN else "")
+    return (
+        f"CycleCheckpoint: no validation measures the weights at {len(missed)} cycle ends (after steps {steps}), so "
+        f"they have no {monitor} of their own. CycleCheckpoint({monitor!r}, validate_at_end=True) validates there"
+    )
+
+
+def told_cut(ends: Iterable[int], run: RunLength) -> str | None:
+    """Say that the run cuts its last cycle short, with the budgets that fit; None if it does not.
+
+    >>> print(told_cut([10, 30, 70, 150, 310], RunLength(total_steps=100, steps_per_epoch=1)).partition(". ")[2])
+    Budgets that end with a cycle: max_epochs = 10, 30, 70, 150
+    """
+    total, per_epoch = run.total_steps, run.steps_per_epoch
+    if total is None:
+        return None
+    fits: list[int] = []
+    for end in islice(ends, _MOST):
+        fits.append(end)
+        if end == total:
+            return None
+        if end > total:
+            break
+    else:
+        return None
+    short = fits if len(fits) <= _SHOWN + 1 else [*fits[:2], *fits[-3:]]
+    by_epoch = per_epoch is not None and all(end % per_epoch == 0 for end in short)
+    unit, divisor = ("max_epochs", per_epoch or 1) if by_epoch else ("max_steps", 1)
+    shown = [str(end // divisor) for end in short]
+    if short is not fits:
+        shown.insert(2, "...")
+    return (
+        f"CycleCheckpoint: the run of {total} steps cuts cycle {len(fits) - 1} short. Budgets that end with a cycle: "
+        f"{unit} = {', '.join(shown)}"
+    )
+
+
+def _within(ends: Iterable[int], total: int | None) -> list[int]:
+    """Return the ends that a run reaches."""
+    within = []
+    for end in islice(ends, _MOST):
+        if total is not None and end > total:
+            break
+        within.append(end)
+    return within

@@ -1,0 +1,282 @@
+"""Keeps the files of the cycles in step with what was decided: saves, removes, lists, and survives a resume."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
+
+from lightning_lrsched.callbacks.cycle_files import LIST, CycleFolder, checkpoint_name
+from lightning_lrsched.callbacks.cycle_sources import CycleSource
+from lightning_lrsched.callbacks.cycle_start import needed_bytes
+from lightning_lrsched.callbacks.cycles import Kept, KeptCycle, Ledger
+from lightning_lrsched.callbacks.trainer_access import weights_to_save
+
+_FORM = 1
+
+
+class Wanted(NamedTuple):
+    """How checkpoints are named and written."""
+
+    filename: str
+    auto_insert: bool
+    weights_only: bool
+    monitor: str | None
+
+
+class CycleKeeper:
+    """The checkpoints of one run's cycles.
+
+    Every decision is the ledger's; here it is carried out, the same on every rank: a new file is saved whole before
+    the one that it replaces is removed, and ``cycles.json`` beside the files says at any moment what they are.
+
+    Args:
+        ledger: decides.
+        wanted: how checkpoints are named and written.
+    """
+
+    def __init__(self, ledger: Ledger, wanted: Wanted) -> None:
+        """Begin before the first run."""
+        self.ledger = ledger
+        self.wanted = wanted
+        self.folder = CycleFolder(".")
+        self.run = ""
+        self.place: tuple[int, int] | None = None
+        self.unjudged: Kept | None = None
+        self._list = ""
+        self._list_failed = False
+        self._lost: dict[int, Kept] = {}
+        self._pending: dict[str, int] = {}
+
+    def settle(self, folder: str) -> None:
+        """Write to this folder from now on."""
+        if folder != self.folder.path:
+            self.folder = CycleFolder(folder)
+            self._list = ""
+
+    def begin(self) -> None:
+        """Forget an earlier run."""
+        self.ledger.begin()
+        self.folder.leftovers.clear()
+        self.run, self.place, self.unjudged, self._list = "", None, None, ""
+        self._lost, self._pending = {}, {}
+
+    def check(self, trainer: pl.Trainer, *, fresh: bool) -> None:
+        """Write the list of cycles, the first of all writes, and see whether one checkpoint fits on the disk.
+
+        Args:
+            trainer: the Trainer.
+            fresh: whether a new run begins, which gets a list of its own.
+
+        Raises:
+            MisconfigurationException: on every rank, if the folder takes no file or the disk is too full.
+        """
+        if fresh:
+            self.begin()
+        trouble = self._trouble(trainer) if trainer.is_global_zero else None
+        self.run, self._list, trouble = trainer.strategy.broadcast((self.run, self._list, trouble))
+        if trouble is not None:
+            raise MisconfigurationException(
+                f"CycleCheckpoint cannot keep checkpoints in {self.folder.path}: {trouble}. Make room or give another "
+                "folder, for example CycleCheckpoint('val_loss', dirpath='/data/checkpoints')"
+            )
+
+    def take_up(self, trainer: pl.Trainer, source: CycleSource) -> None:
+        """Go on where a fit before or an interrupted run left off; a run that is new has nothing to go on with."""
+        ledger, folder = self.ledger, self.folder
+        if not ledger.begun:
+            ledger.running = KeptCycle(source.last)
+        ledger.reopen(source.last)
+        content: Mapping[str, Any] = {}
+        gone: set[str] = set()
+        if trainer.is_global_zero:
+            ledger.moved(self._here)
+            listed = folder.read_list(self._list)
+            content = listed if listed.get("run") == self.run else {}
+            gone = {kept.path for kept in ledger.all() if not folder.exists(kept.path)}
+        ledger_state, content, gone = trainer.strategy.broadcast((ledger.state(), content, gone))
+        ledger.restore(ledger_state)
+        there = {folder.join(name): int(cycle) for name, cycle in content.get("files", {}).items()}
+        for cycle, kept in ledger.forget(gone.__contains__):
+            if content and kept.path not in there:  # the interrupted run replaced it, later than this resume begins
+                self._lost[cycle] = kept
+            else:
+                rank_zero_warn(
+                    f"The checkpoint of cycle {cycle} after step {kept.step} is gone: {kept.path}. The best of what "
+                    "follows is kept instead"
+                )
+        mine = {kept.path for kept in ledger.all()}
+        folder.leftovers = {path: cycle for path, cycle in there.items() if path not in mine}
+        if trainer.is_global_zero and content:
+            folder.remove_half(there)
+        self.write_list(trainer)
+
+    def keep(
+        self,
+        trainer: pl.Trainer,
+        kept: Kept,
+        weights: dict[str, Tensor] | None = None,
+        *,
+        best: bool = False,
+        end: bool = False,
+    ) -> None:
+        """Keep weights as the best of the running cycle, as its end, or both; then remove what they replace.
+
+        Args:
+            trainer: the Trainer.
+            kept: what is known of them; its path is settled here.
+            weights: the weights, where they are not the present ones. Such a checkpoint has nothing else in it.
+            best: whether they are the best so far.
+            end: whether they are the end.
+        """
+        ledger, before = self.ledger, self.ledger.state()
+        there = ledger.there(kept.step)
+        if there is not None:
+            score = there.score if kept.score is None else kept.score
+            replaced = ledger.take(replace(there, score=score), best=best, end=end)
+        else:
+            kept = replace(kept, path=self._free(trainer, kept))
+            self._pending[kept.path] = ledger.running.cycle
+            self.write_list(trainer)
+            replaced = ledger.take(kept, best=best, end=end)  # first: the checkpoint holds that it is kept
+            weights_only = self.wanted.weights_only or weights is not None
+            with weights_to_save(trainer, weights, weights_only=weights_only):
+                failure = self.folder.save(trainer, kept.path, weights_only=weights_only)
+            self._pending.clear()
+            if failure is not None:
+                ledger.restore(before)
+                rank_zero_warn(
+                    f"CycleCheckpoint could not save {kept.path}: {failure}. The earlier checkpoints are whole. "
+                    "Training goes on, and the next checkpoint is tried again; make room for it"
+                )
+                replaced = []
+        self._remove(trainer, replaced)
+
+    def close(self, trainer: pl.Trainer, *, complete: bool) -> None:
+        """Close the running cycle, and remove what is not needed any more."""
+        ledger, cycle = self.ledger, self.ledger.running.cycle
+        running = ledger.running
+        if self.wanted.monitor is not None and ledger.keep != "end" and running.best is None:
+            rank_zero_warn(
+                f"Cycle {cycle} ended without a validation that could be kept. Validate at least once in each cycle, "
+                "for example with Trainer(check_val_every_n_epoch=1), or give validate_at_end=True"
+            )
+        lost = self._lost.pop(cycle, None)
+        if lost is not None and ledger.better(lost.score, None if running.best is None else running.best.score):
+            rank_zero_warn(
+                f"Before the resume cycle {cycle} had a better checkpoint, with {self.wanted.monitor} = {lost.score:g} "
+                f"after step {lost.step}; the interrupted run replaced it, and this run found none as good"
+            )
+        gone = ledger.close(complete=complete)
+        left = [path for path, of in self.folder.leftovers.items() if of <= cycle]
+        for path in left:
+            del self.folder.leftovers[path]
+        self._remove(trainer, [*gone, *left])
+
+    def drop(self, trainer: pl.Trainer) -> None:
+        """Remove what was kept of the running cycle."""
+        self._remove(trainer, self.ledger.drop())
+
+    def write_list(self, trainer: pl.Trainer) -> None:
+        """Write the list of cycles, on rank zero; that it fails is told once."""
+        if not trainer.is_global_zero or not self._list:
+            return
+        try:
+            self.folder.write_list(self._list, self._content())
+        except OSError as error:
+            if not self._list_failed:
+                rank_zero_warn(f"CycleCheckpoint could not write {self._list}: {error}. Training goes on")
+            self._list_failed = True
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as primitives."""
+        return self.ledger.state() | {
+            "run": self.run,
+            "list": self._list,
+            "place": None if self.place is None else list(self.place),
+            "unjudged": None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.ledger.restore(state)
+        self.run, self._list = state["run"], state["list"]
+        self.place = None if state["place"] is None else (state["place"][0], state["place"][1])
+        self.unjudged = None if state["unjudged"] is None else Kept(**state["unjudged"])
+
+    def _trouble(self, trainer: pl.Trainer) -> str | None:
+        """Settle the list of this run and write it; return what stands in the way of the first checkpoint."""
+        folder = self.folder
+        try:
+            if not self._list or Path(self._list).parent != Path(folder.path) or not self._is_ours():
+                self._list = folder.free(LIST, ".json")
+            self.run = self.run or uuid.uuid4().hex
+            if not folder.exists(self._list):
+                folder.write_list(self._list, self._content())
+            space, needed = folder.space(), needed_bytes(trainer.lightning_module)
+        except OSError as error:
+            return str(error) or type(error).__name__
+        if space is not None and space < needed:
+            return f"{space / 1e6:.3g} MB are free, and the weights alone have {needed / 1e6:.3g} MB"
+        return None
+
+    def _is_ours(self) -> bool:
+        """Return whether the list on the disk is that of this run."""
+        return not self.folder.exists(self._list) or self.folder.read_list(self._list).get("run") == self.run
+
+    def _content(self) -> dict[str, Any]:
+        """Return the list of cycles: files by their names, so that the folder can be moved."""
+        ledger, name = self.ledger, self.folder.name_of
+
+        def entry(kept: Kept | None) -> dict[str, Any] | None:
+            if kept is None:
+                return None
+            return {"file": name(kept.path)} | {key: value for key, value in asdict(kept).items() if key != "path"}
+
+        running = ledger.running
+        rows = [*ledger.finished, *([running] if running.files else [])]
+        files = {kept.path: row.cycle for row in rows for kept in row.kept} | self.folder.leftovers | self._pending
+        best, recommended = ledger.best, ledger.recommended
+        return {
+            "lightning_lrsched": _FORM,
+            "run": self.run,
+            "monitor": self.wanted.monitor,
+            "mode": ledger.mode,
+            "best": best and name(best.path),
+            "recommended": recommended and name(recommended.path),
+            "cycles": [
+                {
+                    "cycle": row.cycle,
+                    "complete": row.complete,
+                    "running": row is running,
+                    "best": entry(row.best),
+                    "end": entry(row.end),
+                }
+                for row in rows
+            ],
+            "files": {name(path): cycle for path, cycle in files.items()},
+        }
+
+    def _free(self, trainer: pl.Trainer, kept: Kept) -> str:
+        """Return the path of a new checkpoint, the same on every rank."""
+        counts = {"cycle": self.ledger.running.cycle, "epoch": kept.epoch, "step": kept.step}
+        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        stem = checkpoint_name(self.wanted.filename, counts, metrics, auto_insert=self.wanted.auto_insert)
+        path = self.folder.free(stem, ".ckpt") if trainer.is_global_zero else ""
+        return str(trainer.strategy.broadcast(path))
+
+    def _here(self, path: str) -> str:
+        """Return where a checkpoint is now: its folder may have been moved."""
+        moved = self.folder.join(Path(path).name)
+        return path if self.folder.exists(path) or not self.folder.exists(moved) else moved
+
+    def _remove(self, trainer: pl.Trainer, paths: list[str]) -> None:
+        """Write what is kept, then remove what is not."""
+        self.write_list(trainer)
+        if trainer.is_global_zero:
+            self.folder.remove(paths)

@@ -1,0 +1,231 @@
+"""Where cycles come from: a timeline, equal lengths, or one of torch's schedulers. Real steps decide, never the lr."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from lightning_lrsched.driven import DrivenScheduler
+from lightning_lrsched.scheduler import Observer, RealStepScheduler
+from lightning_lrsched.timeline import Cycle, Timeline
+from lightning_lrsched.torch_cycles import Restarts
+
+
+class Counter(Protocol):
+    """Who counts the real steps."""
+
+    optimizer: Optimizer
+    """Whose updates count."""
+    real_steps: int
+    """Updates that really happened."""
+    observers: list[Observer]
+    """Called after each of them, before the lr moves on."""
+
+
+class StepCounter:
+    """Counts real steps where no scheduler of this package does.
+
+    Args:
+        optimizer: the optimizer whose updates count.
+        real_steps: how many there were before.
+    """
+
+    def __init__(self, optimizer: Optimizer, real_steps: int = 0) -> None:
+        """Begin to count."""
+        self.optimizer = optimizer
+        self.real_steps = real_steps
+        self.observers: list[Observer] = []
+        self._hook: RemovableHandle | None = optimizer.register_step_post_hook(self._after_step)
+
+    def disarm(self) -> None:
+        """Stop counting."""
+        if self._hook is not None:
+            self._hook.remove()
+        self._hook, self.observers = None, []
+
+    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        """Count an update, unless a scaler told a fused optimizer to skip it."""
+        if not bool(optimizer.__dict__.get("found_inf", False)):
+            used = [float(group["lr"]) for group in optimizer.param_groups]
+            for observer in self.observers:
+                observer(self.real_steps, used)
+            self.real_steps += 1
+
+
+class CycleSource(Protocol):
+    """Tells in which cycle the weights are."""
+
+    counter: Counter
+    """Who counts the real steps."""
+
+    @property
+    def last(self) -> int:
+        """Cycle of the latest real step, which made the present weights; 0 before the first one."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether that step was the last one of its cycle."""
+
+    def at(self, step: int) -> int:
+        """Return the cycle of a real step, asked for right after it."""
+
+    def ends_with(self, step: int) -> bool:
+        """Return whether a real step, asked for right after it, is the last one of its cycle."""
+
+    def ends(self) -> Iterator[int]:
+        """Yield the number of real steps after which each cycle ends, in order, as far as it can be foretold."""
+
+    def release(self) -> None:
+        """Stop to look."""
+
+
+class LengthCycles:
+    """Cycles whose steps are known: those of a timeline, or of equal length.
+
+    Args:
+        counter: who counts the real steps.
+        timeline: the schedule, or None for cycles of equal length.
+        length: real steps of a cycle where there is no timeline.
+    """
+
+    def __init__(self, counter: Counter, timeline: Timeline | None, length: int = 1) -> None:
+        """Remember them."""
+        self.counter = counter
+        self._timeline = timeline
+        self._length = length
+
+    @property
+    def last(self) -> int:
+        """Cycle of the latest real step."""
+        return self.at(max(self.counter.real_steps - 1, 0))
+
+    @property
+    def ended(self) -> bool:
+        """Whether that step was the last one of its cycle."""
+        stop, steps = self._stop(self.last), self.counter.real_steps
+        return stop is not None and steps == stop
+
+    def at(self, step: int) -> int:
+        """Return the cycle of a real step; what comes after a plan's last cycle is one more."""
+        if self._timeline is None:
+            return step // self._length
+        cycle, total = self._timeline.cycle_at(step), self._timeline.total
+        over = total is not None and step >= total and self._timeline.cycle(cycle).complete
+        return cycle + 1 if over else cycle
+
+    def ends_with(self, step: int) -> bool:
+        """Return whether a real step is the last one of its cycle."""
+        return self._stop(self.at(step)) == step + 1
+
+    def ends(self) -> Iterator[int]:
+        """Yield where each cycle ends."""
+        index, stop = 0, self._stop(0)
+        while stop is not None:
+            yield stop
+            index += 1
+            stop = self._stop(index)
+
+    def release(self) -> None:
+        """Stop to count, if that was done for these cycles alone."""
+        if isinstance(self.counter, StepCounter):
+            self.counter.disarm()
+
+    def _stop(self, index: int) -> int | None:
+        """Return the real steps after which a cycle ends; None if the plan does not hold all of it."""
+        if self._timeline is None:
+            return (index + 1) * self._length
+        try:
+            cycle: Cycle = self._timeline.cycle(index)
+        except IndexError:
+            return None
+        return cycle.stop if cycle.complete else None
+
+
+class DrivenCycles:
+    """Cycles of one of torch's schedulers, by how often it has advanced.
+
+    It is looked at after every real step. That is exact whoever advances it, with every step or once an epoch, and
+    whatever updates were skipped.
+
+    Args:
+        counter: who counts the real steps, and tells of each.
+        scheduler: the torch scheduler; its ``last_epoch`` is the number of its advances.
+        restarts: where it restarts.
+        foretell: turns a number of advances into real steps; None where that cannot be known.
+        last: the cycle of the latest real step, where a resume knows it.
+    """
+
+    def __init__(
+        self,
+        counter: Counter,
+        scheduler: Any,
+        restarts: Restarts,
+        foretell: Callable[[int], int] | None,
+        last: int | None = None,
+    ) -> None:
+        """Begin to look."""
+        self.counter = counter
+        self._scheduler = scheduler
+        self._restarts = restarts
+        self._foretell = foretell
+        self.last = self._next if last is None else last
+        counter.observers.append(self._after_step)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the next step belongs to another cycle."""
+        return self.counter.real_steps > 0 and self._next > self.last
+
+    def at(self, step: int) -> int:
+        """Return the cycle of the step that was just made."""
+        return self.last
+
+    def ends_with(self, step: int) -> bool:
+        """Return whether a real step is the last one of its cycle."""
+        return self._foretell is not None and self._foretell(self._restarts.start(self.last + 1)) == step + 1
+
+    def ends(self) -> Iterator[int]:
+        """Yield where each cycle is to end, if advances can be turned into steps."""
+        index = 1
+        while self._foretell is not None:
+            yield self._foretell(self._restarts.start(index))
+            index += 1
+
+    def release(self) -> None:
+        """Stop to look, and to count if that was done for these cycles alone."""
+        if self._after_step in self.counter.observers:
+            self.counter.observers.remove(self._after_step)
+        if isinstance(self.counter, StepCounter):
+            self.counter.disarm()
+
+    @property
+    def _next(self) -> int:
+        """Cycle that the next real step belongs to."""
+        return self._restarts.cycle_at(int(self._scheduler.last_epoch))
+
+    def _after_step(self, step: int, lrs: list[float]) -> None:
+        """Note the cycle of the step that was just made: the scheduler has not advanced since."""
+        self.last = self._next
+
+
+def foretold(
+    scheduler: RealStepScheduler | None, config: Any, steps_per_epoch: int | None
+) -> Callable[[int], int] | None:
+    """Return how a torch scheduler's advances become real steps, if no update is skipped.
+
+    Args:
+        scheduler: the scheduler of this package that drives it, if any.
+        config: Lightning's config of it, with ``interval`` and ``frequency``.
+        steps_per_epoch: real steps of an epoch; None where that is unknown.
+    """
+    wrapped = isinstance(scheduler, DrivenScheduler)
+    warmup = scheduler.warmup_updates if isinstance(scheduler, DrivenScheduler) else 0
+    by_step = (scheduler.advances if isinstance(scheduler, DrivenScheduler) else config.interval) == "step"
+    frequency = scheduler.frequency if wrapped and by_step else config.frequency  # type: ignore[union-attr]
+    if by_step:
+        return (lambda advances: warmup + advances * frequency) if wrapped or frequency == 1 else None
+    if steps_per_epoch is None:
+        return None
+    stride = steps_per_epoch * frequency
+    return lambda advances: (warmup // stride + advances) * stride

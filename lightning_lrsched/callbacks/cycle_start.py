@@ -1,0 +1,90 @@
+"""Before a fit: where its cycles come from, and whether their checkpoints can be written."""
+
+import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from lightning_lrsched.callbacks.cycle_cadence import told_cut, told_unmeasured, unmeasured
+from lightning_lrsched.callbacks.cycle_sources import CycleSource, DrivenCycles, LengthCycles, StepCounter, foretold
+from lightning_lrsched.callbacks.stepping import measure
+from lightning_lrsched.callbacks.trainer_access import run_facts, scheduler_configs, validation_cadence
+from lightning_lrsched.driven import DrivenScheduler
+from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
+from lightning_lrsched.torch_cycles import restarts_of
+from lightning_lrsched.units import Duration, RunLength
+
+
+def run_length(trainer: pl.Trainer) -> RunLength:
+    """Return the length of the run: as the plan was resolved against it, or as the Trainer says."""
+    for config in scheduler_configs(trainer):
+        if isinstance(config.scheduler, RealStepScheduler):
+            told = config.scheduler.description
+            return RunLength(told.get("total_steps"), told.get("steps_per_epoch"))
+    return measure(run_facts(trainer))
+
+
+def find_source(trainer: pl.Trainer, every: int | str | None, place: tuple[int, int] | None = None) -> CycleSource:
+    """Return where the cycles of a fit come from: ``every``, or the first schedule that has some.
+
+    Args:
+        trainer: the Trainer, its schedulers attached.
+        every: length of cycles of equal length; None for those of a schedule.
+        place: real steps so far and the cycle of the latest one, where a resume or a fit before knows them.
+
+    Raises:
+        MisconfigurationException: if there are no cycles, or a length that the run cannot tell is needed.
+    """
+    configs = scheduler_configs(trainer)
+    own = [config.scheduler for config in configs if isinstance(config.scheduler, RealStepScheduler)]
+    if every is not None:
+        try:
+            length = Duration(every).resolve(run_length(trainer), "CycleCheckpoint.every")
+        except ValueError as refused:
+            raise MisconfigurationException(str(refused)) from None
+        return LengthCycles(own[0] if own else _counter(trainer, place), None, length)
+    for scheduler in own:
+        if isinstance(scheduler, PlannedScheduler) and scheduler.timeline.cyclic:
+            return LengthCycles(scheduler, scheduler.timeline)
+    for config in configs:
+        wrapped = config.scheduler if isinstance(config.scheduler, DrivenScheduler) else None
+        driven = config.scheduler if wrapped is None else wrapped.driven
+        restarts = restarts_of(driven)
+        if restarts is not None:
+            counter = _counter(trainer, place) if wrapped is None else wrapped
+            foretell = foretold(wrapped, config, run_length(trainer).steps_per_epoch)
+            return DrivenCycles(counter, driven, restarts, foretell, None if place is None else place[1])
+    raise MisconfigurationException(
+        "CycleCheckpoint needs a schedule with cycles, and none is attached. Add one, for example "
+        "callbacks=[LearningRateScheduler(SGDR('10ep', T_mult=2)), CycleCheckpoint('val_loss')], or say how long a "
+        "cycle is meant to be: CycleCheckpoint('val_loss', every='10ep')"
+    )
+
+
+def tell(trainer: pl.Trainer, source: CycleSource, monitor: str | None) -> None:
+    """Tell whether the last cycle is cut short, and which cycle ends no validation measures.
+
+    Args:
+        trainer: the Trainer.
+        source: where the cycles come from.
+        monitor: the metric that ends are to be measured by; None where that is seen to.
+    """
+    run = run_length(trainer)
+    cut = told_cut(source.ends(), run)
+    if cut is not None:
+        rank_zero_info(cut)
+    if monitor is not None and trainer.enable_validation:
+        missed = unmeasured(source.ends(), run_facts(trainer), validation_cadence(trainer), run.total_steps)
+        if missed:
+            rank_zero_info(told_unmeasured(missed, monitor))
+
+
+def needed_bytes(module: pl.LightningModule) -> int:
+    """Return the bytes that a checkpoint of a module has at least: those of its weights."""
+    return sum(
+        value.numel() * value.element_size() for value in module.state_dict().values() if hasattr(value, "numel")
+    )
+
+
+def _counter(trainer: pl.Trainer, place: tuple[int, int] | None) -> StepCounter:
+    """Return a counter of real steps for a Trainer without a scheduler of this package."""
+    return StepCounter(trainer.optimizers[0], 0 if place is None else place[0])

@@ -1,0 +1,67 @@
+"""The cycles of torch's own cyclic schedulers, by integers: how often they have advanced, never which lr they gave."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR, SequentialLR
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """Where a torch scheduler restarts, counted in its own advances.
+
+    Cycle i begins at advance ``offset + first * (1 + growth + ... + growth^(i-1))``, rounded up. What comes before the
+    first restart belongs to cycle 0.
+
+    Args:
+        first: advances of the first cycle, above 0; a fraction where the scheduler was given one.
+        growth: factor from cycle to cycle, at least 1.
+        offset: advances before the first cycle begins.
+
+    >>> [Restarts(10, growth=2).start(index) for index in range(4)]
+    [0, 10, 30, 70]
+    >>> Restarts(10, growth=2).cycle_at(29)
+    1
+    """
+
+    first: int | Fraction
+    growth: int = 1
+    offset: int = 0
+
+    def start(self, index: int) -> int:
+        """Return the advance at which cycle ``index`` begins."""
+        whole = index if self.growth == 1 else (self.growth**index - 1) // (self.growth - 1)
+        return self.offset + ceil(self.first * whole) if index else 0
+
+    def cycle_at(self, advances: int) -> int:
+        """Return the cycle that a scheduler is in after so many advances. Integers only, no logarithm."""
+        position = advances - self.offset
+        if position < 0:
+            return 0
+        if self.growth == 1:
+            return int(position // self.first)
+        index, length = 0, self.first
+        while position >= length:
+            position, length, index = int(position - length), length * self.growth, index + 1
+        return index
+
+
+def restarts_of(scheduler: Any) -> Restarts | None:
+    """Return where a torch scheduler restarts; None for one without cycles.
+
+    Known are CosineAnnealingWarmRestarts and CyclicLR, alone, as the last part of a SequentialLR, or inside a
+    ChainedScheduler.
+    """
+    if isinstance(scheduler, CosineAnnealingWarmRestarts):
+        return Restarts(int(scheduler.T_0), int(scheduler.T_mult))
+    if isinstance(scheduler, CyclicLR):
+        size = Fraction(float(scheduler.total_size))
+        return Restarts(int(size) if size.denominator == 1 else size)
+    inner = list(getattr(scheduler, "_schedulers", ()))
+    if isinstance(scheduler, SequentialLR):
+        last = restarts_of(inner[-1])
+        milestone = int(scheduler._milestones[-1])
+        return None if last is None else Restarts(last.first, last.growth, last.offset + milestone)
+    return next((found for found in map(restarts_of, inner) if found is not None), None)
