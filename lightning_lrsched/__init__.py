@@ -32,7 +32,7 @@ from lightning_lrsched.units import Duration, RunLength
 from lightning_lrsched.warmup import Cooldown, Warmup
 
 if TYPE_CHECKING:
-    from lightning_lrsched.callbacks import CycleCheckpoint, LearningRateScheduler, MLflowTracker
+    from lightning_lrsched.callbacks import CycleCheckpoint, LearningRateScheduler, MLflowTracker, ScheduleProgress
     from lightning_lrsched.torch_schedules import Plateau, TorchScheduler
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "Power",
     "RunLength",
     "Schedule",
+    "ScheduleProgress",
     "Sequence",
     "Step",
     "Tanh",
