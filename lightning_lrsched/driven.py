@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lightning_lrsched.phases import Level, Phase
 from lightning_lrsched.scheduler import MARK, Place, RealStepScheduler
-from lightning_lrsched.tracks import write_value
+from lightning_lrsched.tracks import is_other, write_value
 from lightning_lrsched.warmup import Warmup
 
 _FOLLOWED = ("momentum", "betas")  # what CyclicLR and OneCycleLR write besides the lr
@@ -123,6 +123,14 @@ class DrivenScheduler(RealStepScheduler):
             for key in _FOLLOWED:
                 if shadow is not None and key in shadow:
                     group[key] = shadow[key]
+
+    def strays(self) -> Iterator[tuple[int, float]]:
+        """Yield each group whose lr is not the shadow's times the warmup's factor; none after `let_go`."""
+        factor = self._warmup_factor()
+        for index, (group, shadow) in enumerate(zip(self._groups, self.shadow.param_groups, strict=False)):
+            expected = factor * float(shadow["lr"])
+            if self._writes and is_other(group["lr"], expected):
+                yield index, expected
 
     def place(self, step: int) -> Place:
         """Return the phase of a real step: warmup, or the scheduler's name."""

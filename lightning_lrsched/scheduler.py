@@ -1,6 +1,6 @@
 """The one torch scheduler that is installed: it counts real steps and writes the lr that the next one uses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -121,6 +121,10 @@ class RealStepScheduler(LRScheduler):
         """Return where in the schedule a real step lies."""
         raise NotImplementedError
 
+    def strays(self) -> Iterator[tuple[int, float]]:
+        """Yield each group whose lr is not the one that the next real step should use: its index, and that lr."""
+        raise NotImplementedError
+
     def _remove_hooks(self) -> None:
         for hook in self._hooks:
             hook.remove()
@@ -142,7 +146,11 @@ class RealStepScheduler(LRScheduler):
                 observer(self.real_steps, used)
         self.real_steps += 1
         if self._writes:
-            self.write()
+            self._write_next()
+
+    def _write_next(self) -> None:
+        """Write the lr of the step after the one that was written last."""
+        self.write()
 
     def _pair(self) -> None:
         """Read the base lrs of groups that have none yet: at the start, and when groups were added or loaded."""
@@ -171,6 +179,7 @@ class PlannedScheduler(RealStepScheduler):
         """Remember the timelines."""
         super().__init__(optimizer, description)
         self.tracks = tuple(tracks)
+        self._advances: tuple[Callable[[int], None], ...] = ()
 
     @property
     def timeline(self) -> Timeline:
@@ -199,7 +208,13 @@ class PlannedScheduler(RealStepScheduler):
     def arm(self, real_steps: int) -> None:
         """Check the floors against the base lrs, then start to count."""
         self.check_floors()
+        self._advances = tuple(track.advance for track in self.tracks)
         super().arm(real_steps)
+
+    def let_go(self) -> None:
+        """Leave the values to somebody else, and go on counting."""
+        super().let_go()
+        self._advances = ()
 
     def write(self) -> None:
         """Write what the next real step uses into every group."""
@@ -211,17 +226,29 @@ class PlannedScheduler(RealStepScheduler):
 
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
         """Count and write. Most steps have nothing else to do; new groups are seen before the next step."""
-        if self.observers or not self._writes or "found_inf" in optimizer.__dict__:
+        if self.observers or "found_inf" in optimizer.__dict__:
             super()._after_step(optimizer, args, kwargs)
             return
         self.real_steps = step = self.real_steps + 1
-        for track in self.tracks:
-            track.write(step)
+        for advance in self._advances:
+            advance(step)
+
+    def _write_next(self) -> None:
+        """Write what the next real step uses; new groups are seen before it."""
+        for advance in self._advances:
+            advance(self.real_steps)
 
     def place(self, step: int) -> Place:
         """Return the phase and the cycle of a real step."""
         span = self.timeline.phase_at(step)
         return Place(span.name, span.start, span.stop, span.cycle)
+
+    def strays(self) -> Iterator[tuple[int, float]]:
+        """Yield each group whose lr is not the timeline's; none after `let_go`."""
+        if self._writes:
+            for track in self.tracks:
+                if track.key == "lr":
+                    yield from track.strays(self.real_steps)
 
     def _pair(self) -> None:
         """Read base values, and give every track its groups."""

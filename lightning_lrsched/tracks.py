@@ -1,7 +1,9 @@
 """A track: one value of some parameter groups (the lr, a momentum, a weight decay), written from a timeline."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -29,14 +31,22 @@ class Groups:
         return (index in self.named or group.get("name") in self.named) != self.others
 
 
-_AHEAD = 512  # steps whose values are computed at once
+_AHEAD = 1024  # values that are computed at once
+
+
+class Lane(NamedTuple):
+    """Groups that have the same base value, and so the same value at every step."""
+
+    base: float
+    indices: list[int]
+    groups: list[Group]
 
 
 class Track:
     """Writes one value of some groups at every real step.
 
-    The values of the next few hundred steps are computed at once, as for a drawing and with the same bits. A step then
-    costs one look into a list and one loop over the groups.
+    The values of the next steps are computed at once, as for a drawing and with the same bits. A step then takes the
+    next one and assigns it.
 
     Args:
         timeline: what to write.
@@ -44,18 +54,18 @@ class Track:
         chosen: which groups.
     """
 
-    __slots__ = ("_first", "_floats", "_offsets", "_pairs", "_scales", "chosen", "key", "timeline")
+    __slots__ = ("_ahead", "_first", "_floats", "_lanes", "_next", "chosen", "key", "timeline")
 
     def __init__(self, timeline: Timeline, key: str, chosen: Groups) -> None:
         """Remember what to write, and where."""
         self.timeline = timeline
         self.key = key
         self.chosen = chosen
-        self._pairs: list[tuple[Group, float]] = []
         self._floats = False
+        self._lanes: list[Lane] = []
         self._first = 0
-        self._scales: list[float] = []
-        self._offsets: list[float] = []
+        self._ahead: list[list[float]] = []
+        self._next: list[tuple[Iterator[float], list[Group]]] = []
 
     def has(self, index: int, group: Group) -> bool:
         """Return whether a group is chosen and has the value."""
@@ -64,40 +74,64 @@ class Track:
 
     def pair(self, groups: list[Group]) -> None:
         """Choose among the groups, and read the base values of those that have none yet."""
-        chosen = [group for index, group in enumerate(groups) if self.has(index, group)]
-        initial = f"initial_{self.key}"
-        for group in chosen:
-            group.setdefault(initial, float(self._read(group)))
-        self._pairs = [(group, float(group[initial])) for group in chosen]
-        self._floats = self.key == "lr" and all(type(group["lr"]) is float for group in chosen)
+        lanes: dict[float, Lane] = {}
+        for index, group in enumerate(groups):
+            if self.has(index, group):
+                base = float(group.setdefault(f"initial_{self.key}", float(self._read(group))))
+                lane = lanes.setdefault(base, Lane(base, [], []))
+                lane.indices.append(index)
+                lane.groups.append(group)
+        self._lanes = list(lanes.values())
+        self._floats = self.key == "lr" and all(
+            type(group["lr"]) is float for lane in self._lanes for group in lane.groups
+        )
 
     def write(self, step: int) -> None:
         """Write the value that real step ``step`` uses into every group."""
-        ahead = step - self._first
-        if not 0 <= ahead < len(self._scales):
-            self._look_ahead(step)
-            ahead = 0
-        scale, offset = self._scales[ahead], self._offsets[ahead]
-        if not self._floats:
-            for group, base in self._pairs:
-                write_value(group, self.key, scale * base + offset)
-        elif offset:
-            for group, base in self._pairs:
-                group["lr"] = scale * base + offset
-        else:
-            for group, base in self._pairs:
-                group["lr"] = scale * base
+        self._look_ahead(step)
+        self.advance(step)
+
+    def advance(self, step: int) -> None:
+        """Do the same for the step after the one that was written last."""
+        for values, groups in self._next:
+            value = next(values, None)
+            if value is None:
+                self.write(step)
+                return
+            if self._floats:
+                for group in groups:
+                    group["lr"] = value
+            else:
+                for group in groups:
+                    write_value(group, self.key, value)
+
+    def strays(self, step: int) -> Iterator[tuple[int, float]]:
+        """Yield each chosen group that does not hold the value of real step ``step``, the one written last."""
+        for lane, values in zip(self._lanes, self._ahead, strict=True):
+            expected = values[step - self._first]
+            for index, group in zip(lane.indices, lane.groups, strict=True):
+                if group[self.key] != expected and is_other(group[self.key], expected):
+                    yield index, expected
 
     def _look_ahead(self, step: int) -> None:
         """Compute the values of the next steps, up to the end of the plan and not past it."""
         total = self.timeline.total
-        count = _AHEAD if total is None else max(1, min(_AHEAD, total - step))
+        count = max(32, _AHEAD // max(1, len(self._lanes)))
+        if total is not None:
+            count = max(1, min(count, total - step))
         scales, offsets = self.timeline.levels(np.arange(step, step + count))
-        self._first, self._scales, self._offsets = step, scales.tolist(), offsets.tolist()
+        self._first = step
+        self._ahead = [(scales * lane.base + offsets).tolist() for lane in self._lanes]
+        self._next = [(iter(values), lane.groups) for values, lane in zip(self._ahead, self._lanes, strict=True)]
 
     def _read(self, group: Group) -> Any:
         """Return the value of a group."""
         return group[self.key] if self.key in group else group["betas"][0]
+
+
+def is_other(found: Any, expected: float) -> bool:
+    """Return whether a value differs by more than its own precision (a tensor's lr has 24 bits)."""
+    return not math.isclose(float(found), expected, rel_tol=1e-6, abs_tol=1e-30)
 
 
 def write_value(group: Group, key: str, value: float) -> None:
