@@ -56,6 +56,11 @@ class Plan:
                 raise refusal("Plan.others", key, "a key of a parameter group other than lr, params, betas", example)
             if not isinstance(schedule, Schedule):
                 raise refusal(f"Plan.others[{key!r}]", schedule, "a schedule of this package", example)
+        object.__setattr__(self, "others", self.others and dict(self.others))
+
+    def __hash__(self) -> int:
+        """Return the same for equal plans: the other schedules have no order."""
+        return hash((self.main, self.warmup, self.cooldown, frozenset((self.others or {}).items())))
 
     def resolve(self, run: RunLength, update: str = "step") -> Timeline:
         """Return the timeline of this plan in a run.

@@ -123,6 +123,15 @@ def test_equal_plans_are_equal_however_they_are_written() -> None:
     assert Plan(Cosine()) != Plan(Cosine(inclusive=True))
 
 
+def test_a_plan_with_other_values_is_a_value_too() -> None:
+    others: dict[str, Schedule] = {"weight_decay": Linear(end_factor=2), "momentum": Cosine()}
+    plan, turned = Plan(Cosine(), others=others), Plan(Cosine(), others=dict(reversed(others.items())))
+    others.clear()
+    assert plan == turned == eval(repr(plan), NAMES)
+    assert hash(plan) == hash(turned)
+    assert set(plan.others or {}) == {"weight_decay", "momentum"}
+
+
 NAMES = {**vars(lightning_lrsched)}
 
 
