@@ -85,21 +85,34 @@ class DrivenScheduler(RealStepScheduler):
         for scheduler in nested(driven):
             scheduler.optimizer = self.shadow
 
-    def arm(self, real_steps: int) -> None:
-        """Take the state over that a resume brought, if it is one of the same scheduler, then start to count."""
-        if self.restored is not None:
-            state = self.restored.get("driven", {}) if MARK in self.restored else self.restored
-            if state.keys() == self.driven.state_dict().keys():
-                self.driven.load_state_dict(state)
-                self.fed_epoch = self.restored.get("fed_epoch", -1)
-                self._take_values(self.restored.get("shadow") or [{"lr": lr} for lr in state.get("_last_lr", [])])
-        super().arm(real_steps)
+    def take_over(self, real_steps: int, epochs: int, steps_per_epoch: int | None) -> None:
+        """Take the state over that a resume brought, or advance as often as the run before would have done.
+
+        Args:
+            real_steps: real steps of the run so far.
+            epochs: its finished epochs.
+            steps_per_epoch: real steps of an epoch, if that is known.
+        """
+        restored = self.restored or {}
+        state = restored.get("driven", {}) if MARK in restored else restored
+        if state.keys() == self.driven.state_dict().keys():
+            self.driven.load_state_dict(state)
+            self.fed_epoch = restored.get("fed_epoch", -1)
+            self._take_values(restored.get("shadow") or [{"lr": lr} for lr in state.get("_last_lr", [])])
+        elif self.advances == "step":
+            for _ in range(max(0, real_steps - self.warmup_updates) // self.frequency):
+                self._drive()
+        elif self.advances == "epoch":
+            warmup_epochs = self.warmup_updates // steps_per_epoch if steps_per_epoch else 0
+            for _ in range(epochs // self.frequency - warmup_epochs // self.frequency):
+                self._drive()
 
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Advance the scheduler if Lightning (or the user) is who advances it, and not before the warmup is over."""
         asked = self.advances == "epoch" or (self.advances == "validation" and (args or kwargs))
         if asked and self.real_steps > self.warmup_updates:
-            self._advance(*args, **kwargs)
+            self._drive(*args, **kwargs)
+            self.write()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the counter and of the scheduler."""
@@ -144,7 +157,8 @@ class DrivenScheduler(RealStepScheduler):
         done = self.real_steps - self.warmup_updates
         due = self.real_steps > before and done > 0 and done % self.frequency == 0
         if self.advances == "step" and due and self.armed:
-            self._advance()
+            self._drive()
+            self.write()
 
     def _warmup_factor(self) -> float:
         """Return the factor of the warmup at the next real step; 1 after it."""
@@ -158,12 +172,11 @@ class DrivenScheduler(RealStepScheduler):
             write_value(group, "lr", float(saved["lr"]))
             group.update({key: saved[key] for key in _FOLLOWED if key in saved})
 
-    def _advance(self, *args: Any, **kwargs: Any) -> None:
-        """Step the scheduler and copy what it says; one that has reached its own end (OneCycleLR) holds."""
+    def _drive(self, *args: Any, **kwargs: Any) -> None:
+        """Step the scheduler; one that has reached its own end (OneCycleLR) holds."""
         total_steps = getattr(self.driven, "total_steps", None)
         if total_steps is None or self.driven.last_epoch < total_steps - 1:
             self.driven.step(*args, **kwargs)
-            self.write()
 
 
 def _copied(value: object) -> object:

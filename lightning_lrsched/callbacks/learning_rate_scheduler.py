@@ -9,14 +9,17 @@ from lightning.pytorch.utilities.types import LRSchedulerConfig
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch.optim import Optimizer
 
+from lightning_lrsched.callbacks.epoch_watch import EpochWatch
 from lightning_lrsched.callbacks.recipe import Recipe
 from lightning_lrsched.callbacks.stepping import measure
 from lightning_lrsched.callbacks.trainer_access import (
+    averaging_goes_on,
     is_last_batch,
     is_smoke_test,
     replace_config,
     run_facts,
     scheduler_configs,
+    trains_nothing,
 )
 from lightning_lrsched.checks import check_choice
 from lightning_lrsched.describe import differences, plan_table
@@ -53,7 +56,8 @@ class LearningRateScheduler(Callback):
         steps_per_epoch: optimizer steps of an epoch, where the Trainer cannot know.
         on_horizon_change: what a resume does when the run has another length than the one it was planned for:
             ``"rescale"`` plans for the new length and goes on from the same step, ``"keep"`` keeps the old plan and
-            holds its last value, ``"error"`` refuses.
+            holds its last value, ``"error"`` refuses. A plan that was changed is told and used from the same step on,
+            and ``"error"`` refuses that too.
 
     Raises:
         ValueError: when constructed, if a value is refused, with a valid example.
@@ -86,7 +90,7 @@ class LearningRateScheduler(Callback):
         self.run = RunLength()
         self.schedulers: list[RealStepScheduler] = []
         self._left_off: tuple[int, list[int]] = (0, [])
-        self._past_end_told = False
+        self._watch = EpochWatch()
 
     @property
     def plan(self) -> Plan:
@@ -102,7 +106,13 @@ class LearningRateScheduler(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Attach one scheduler to each optimizer, before their states are restored from a checkpoint."""
         self.schedulers = []
-        if 0 in (trainer.max_epochs, trainer.max_steps):
+        if trains_nothing(trainer):
+            return
+        if averaging_goes_on(trainer):
+            rank_zero_warn(
+                "The checkpoint lies inside the phase of StochasticWeightAveraging, which goes on with a scheduler of "
+                "its own: LearningRateScheduler leaves the lr to it."
+            )
             return
         configs = scheduler_configs(trainer)
         if any(isinstance(config.scheduler, RealStepScheduler) for config in configs):
@@ -115,7 +125,10 @@ class LearningRateScheduler(Callback):
                 "LearningRateScheduler found no optimizer with an lr above 0. Return one from configure_optimizers, "
                 "for example torch.optim.SGD(self.parameters(), lr=0.1): its lr is the peak of the schedule"
             )
-        self.run = measure(run_facts(trainer), self.total_steps, self.steps_per_epoch)
+        facts = run_facts(trainer)
+        if facts.batches == 0:
+            return
+        self.run = measure(facts, self.total_steps, self.steps_per_epoch)
         for optimizer in trainer.optimizers:
             self._attach(trainer, optimizer)
 
@@ -140,23 +153,12 @@ class LearningRateScheduler(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Let go of an optimizer that another callback has given a scheduler of its own; tell a plan that has ended."""
+        """Look at what other callbacks did at the start of the epoch; tell a plan that has ended."""
         if batch_idx == 0:
-            attached = [config.scheduler for config in scheduler_configs(trainer)]
-            for scheduler in self.schedulers:
-                if scheduler.armed and scheduler not in attached:
-                    scheduler.let_go()
-                    rank_zero_warn(
-                        "Another callback replaced the scheduler of LearningRateScheduler, which lets go of the "
-                        f"optimizer at real step {scheduler.real_steps} and leaves the lr to it."
-                    )
+            self._watch.epoch_begins(trainer, self.schedulers)
         timeline = self.timeline
-        if timeline and not self._past_end_told and timeline.total and self.schedulers[0].real_steps >= timeline.total:
-            self._past_end_told = True
-            rank_zero_warn(
-                f"The plan of LearningRateScheduler ended at step {timeline.total}, and training goes on: the last lr "
-                "is held. Pass total_steps=... to plan for the whole run."
-            )
+        if timeline and timeline.total and self.schedulers[0].real_steps >= timeline.total:
+            self._watch.plan_is_over(timeline.total)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Feed a plateau with its metric, before any checkpoint of this validation is saved.
@@ -178,6 +180,7 @@ class LearningRateScheduler(Callback):
         Raises:
             MisconfigurationException: if the metric of the module's plateau is not logged, and that is not allowed.
         """
+        self._watch.epoch_ends(trainer, self.schedulers, self.run, self._remade)
         for scheduler in self.schedulers:
             if not isinstance(self.recipe.main, Driven):
                 self._feed(trainer, scheduler, last_chance=True)
@@ -261,6 +264,14 @@ class LearningRateScheduler(Callback):
             rank_zero_info(f"fast_dev_run: the lr stays at its base value, because {refused}")
             return Recipe(Constant(), None, None, "step", None).tracks(RunLength())
 
+    def _remade(self, steps_per_epoch: int, total_steps: int | None) -> list[Timeline]:
+        """Return the timelines that the plan would have in a run of another length; none if it does not fit."""
+        try:
+            tracks = self.recipe.tracks(RunLength(self.total_steps or total_steps, steps_per_epoch))
+        except ValueError:
+            return []
+        return [track.timeline for track in tracks]
+
     def _first_step(self, trainer: pl.Trainer, index: int) -> int:
         """Return the real step that this fit begins with: from the checkpoint, from the fit before, or from 0."""
         scheduler = self.schedulers[index]
@@ -270,6 +281,15 @@ class LearningRateScheduler(Callback):
             bases = restored["base_lrs"] if same else scheduler.configured
             for group, base in zip(scheduler.optimizer.param_groups, bases, strict=False):
                 group["initial_lr"] = base
+        step = self._step_before(trainer, index)
+        if isinstance(scheduler, DrivenScheduler):
+            scheduler.take_over(step, trainer.current_epoch, self.run.steps_per_epoch)
+        return step
+
+    def _step_before(self, trainer: pl.Trainer, index: int) -> int:
+        """Return how many real steps were made before this fit, and tell what is not as it was."""
+        scheduler = self.schedulers[index]
+        restored = scheduler.restored
         if restored is not None and MARK in restored:
             self._compare(trainer, scheduler, restored["description"])
             return int(restored["real_steps"])
@@ -291,6 +311,11 @@ class LearningRateScheduler(Callback):
         changed = [*differences(before["plan"], now["plan"]), *differences(before["update"], now["update"], "update")]
         if changed:
             told = "; ".join(changed)
+            if self.on_horizon_change == "error":
+                raise MisconfigurationException(
+                    f"The plan is not the one of the checkpoint: {told}. Give the old one again, or use the new one "
+                    "from here on with on_horizon_change='rescale'"
+                )
             rank_zero_warn(f"The plan is not the one of the checkpoint; the new one is used from here on: {told}")
         if changed or not isinstance(scheduler, PlannedScheduler):
             return

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch.utilities.types import LRSchedulerConfig
+from lightning_utilities.core.rank_zero import rank_zero_info
 from torch.optim import Optimizer
 
 from lightning_lrsched.callbacks.trainer_access import fed_by_callback
@@ -92,12 +93,16 @@ class Recipe:
             ValueError: if a group or a value that is named is not in the optimizer, or a floor is above a base lr.
         """
         groups = optimizer.param_groups
-        for name in self.groups:
+        later = {name for name in self.groups if isinstance(name, int) and name >= len(groups)}
+        if later:
+            rank_zero_info(f"groups = {sorted(later)}: {type(optimizer).__name__} has {len(groups)} so far")
+        for name in self.groups.keys() - later:
             if not any(Groups(frozenset([name]), others=False).has(i, group) for i, group in enumerate(groups)):
                 there = ", ".join(repr(group.get("name", i)) for i, group in enumerate(groups))
                 raise refusal("groups", name, f"a name or an index of the optimizer's groups ({there})", _GROUPS)
         for track in tracks:
-            if not any(track.has(i, group) for i, group in enumerate(groups)):
+            chosen = [group for i, group in enumerate(groups) if track.chosen.has(i, group)]
+            if chosen and not any(track.has(i, group) for i, group in enumerate(groups)):
                 keys = ", ".join(sorted(key for key in groups[0] if key != "params"))
                 allowed = f"a value that {type(optimizer).__name__} has ({keys})"
                 raise refusal("others", track.key, allowed, "others={'weight_decay': Linear(end_factor=2)}")

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from lightning.pytorch.callbacks import WeightAveraging
-from lightning.pytorch.plugins.io import AsyncCheckpointIO
-from torch import Tensor
-from lightning_lrsched.callbacks.cycle_cadence import Cadence
 from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.utilities.types import LRSchedulerConfig
+from torch import Tensor
 
+from lightning_lrsched.callbacks.cycle_cadence import Cadence
 from lightning_lrsched.callbacks.stepping import RunFacts
 
 
@@ -47,6 +46,21 @@ def logger_step(trainer: pl.Trainer) -> int:
 def is_last_batch(trainer: pl.Trainer) -> bool:
     """Return whether the latest training batch was the last one of its epoch."""
     return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+def batches_of_epoch(trainer: pl.Trainer) -> tuple[int, int]:
+    """Return the training batches of the present epoch so far, and how many of them make an optimizer step."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.ready, trainer.accumulate_grad_batches
+
+
+def trains_nothing(trainer: pl.Trainer) -> bool:
+    """Return whether a limit of the Trainer leaves nothing to train."""
+    return 0 in (trainer.max_epochs, trainer.max_steps, trainer.limit_train_batches)
+
+
+def averaging_goes_on(trainer: pl.Trainer) -> bool:
+    """Return whether StochasticWeightAveraging was restored in its phase: then it clears the list of schedulers."""
+    return any(getattr(callback, "_scheduler_state", None) is not None for callback in callbacks_of(trainer))
 
 
 def run_facts(trainer: pl.Trainer) -> RunFacts:
@@ -133,6 +147,20 @@ def force_validation(trainer: pl.Trainer) -> Callable[[], None]:
             setattr(trainer, name, value)
 
     return put_back
+
+
+def repeat_validation(trainer: pl.Trainer) -> None:
+    """Validate in ``on_train_start``, as Lightning does after a batch.
+
+    It does not repeat a validation that was due when a checkpoint was saved in ``on_train_batch_end``.
+    """
+    loop, connector = trainer.fit_loop.epoch_loop.val_loop, trainer._logger_connector
+    first = connector._first_loop_iter
+    trainer.validating = True
+    loop.restarting = False
+    loop.run()
+    trainer.training = True
+    connector._first_loop_iter = first
 
 
 def validation_cadence(trainer: pl.Trainer) -> Cadence:

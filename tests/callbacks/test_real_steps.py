@@ -81,7 +81,8 @@ def test_an_epoch_that_is_skipped_leaves_the_lr_alone(tmp_path: Path, stranger: 
             return -1 if self.current_epoch == 0 else None
 
     callback = LearningRateScheduler(Cosine(), warmup=2)
-    make_trainer(tmp_path, callback, stranger).fit(Refuses(), loader(6))
+    with pytest.warns(UserWarning, match="Epoch 0 ended after 1 training batches"):
+        make_trainer(tmp_path, callback, stranger).fit(Refuses(), loader(6))
     assert stranger.group() == expected(callback, 6)
 
 

@@ -8,8 +8,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
-from lightning_lrsched import SGDR, Cosine, LearningRateScheduler, Plan, RunLength
+from lightning_lrsched import SGDR, Cosine, LearningRateScheduler, Plan, Plateau, RunLength, TorchScheduler
 from tests.callbacks.models import LR, Stranger, Tiny, expected, make_trainer
+from tests.callbacks.test_main_kinds import restarts
+from tests.callbacks.test_main_kinds import step_lr as step_by_two
 
 COSINE: dict[str, Any] = {"main": Cosine(eta_min=1e-3), "warmup": 3}
 
@@ -48,6 +50,35 @@ def test_a_checkpoint_without_our_state_goes_on_at_the_trainers_step(tmp_path: P
     assert stranger.group() == planned(20, **COSINE)[10:]
 
 
+@pytest.mark.parametrize(
+    "main",
+    [
+        pytest.param(TorchScheduler(step_by_two), id="once an epoch"),
+        pytest.param(TorchScheduler(restarts, interval="step"), id="with every step"),
+    ],
+)
+@pytest.mark.parametrize("warmup", [None, 3, "1ep"])
+def test_a_torch_scheduler_added_on_resume_stands_where_it_would_be(
+    tmp_path: Path, stranger: Stranger, main: TorchScheduler, warmup: Any
+) -> None:
+    whole = Stranger()
+    make_trainer(tmp_path, LearningRateScheduler(main, warmup=warmup), whole, max_epochs=6).fit(Tiny())
+    path = saved(tmp_path, epochs=3)
+    with pytest.warns(UserWarning, match="goes on at real step 30"):
+        make_trainer(tmp_path, LearningRateScheduler(main, warmup=warmup), stranger, max_epochs=6).fit(
+            Tiny(), ckpt_path=path
+        )
+    assert stranger.group() == whole.group()[30:]
+
+
+def test_a_plateau_added_on_resume_begins_to_look(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, epochs=2)
+    callback = LearningRateScheduler(Plateau(patience=0, factor=0.5), warmup="1ep")
+    with pytest.warns(UserWarning, match="goes on at real step 20"):
+        make_trainer(tmp_path, callback, stranger, max_epochs=5).fit(Tiny(score=float), ckpt_path=path)
+    assert stranger.group() == [LR] * 20 + [LR / 2] * 10
+
+
 def test_the_state_of_another_scheduler_is_not_taken_for_ours(tmp_path: Path, stranger: Stranger) -> None:
     path = saved(tmp_path, module=Tiny(step_lr))
     with pytest.warns(UserWarning, match="holds no state of LearningRateScheduler"):
@@ -75,14 +106,14 @@ def test_a_plans_state_does_not_fit_a_scheduler_of_the_module(tmp_path: Path, st
     path = saved(tmp_path, LearningRateScheduler(**COSINE))
     with pytest.warns(UserWarning, match=r"The plan is not the one of the checkpoint.*main: .*Cosine.* -> 'StepLR'"):
         make_trainer(tmp_path, LearningRateScheduler(warmup=3), stranger).fit(Tiny(step_lr), ckpt_path=path)
-    assert stranger.group() == [LR] * 10
+    assert stranger.group() == [LR / 2] * 10  # where it would be after an epoch of its own
 
 
 def test_the_state_of_another_driven_scheduler_is_not_loaded(tmp_path: Path, stranger: Stranger) -> None:
     path = saved(tmp_path, LearningRateScheduler(warmup=3), module=one_cycle(7))
     with pytest.warns(UserWarning, match="main: 'OneCycleLR' -> 'StepLR'"):
         make_trainer(tmp_path, LearningRateScheduler(warmup=3), stranger).fit(Tiny(step_lr), ckpt_path=path)
-    assert stranger.group() == [LR] * 10
+    assert stranger.group() == [LR / 2] * 10  # where it would be after an epoch of its own
 
 
 def test_a_changed_plan_is_told_by_its_difference_and_used(tmp_path: Path, stranger: Stranger) -> None:
@@ -112,6 +143,31 @@ def test_a_longer_run_can_be_refused(tmp_path: Path) -> None:
     callback, module = LearningRateScheduler(**COSINE, on_horizon_change="error"), Tiny()
     with pytest.raises(MisconfigurationException, match=r"10 steps and now has 30\. Allow it with on_horizon_change="):
         make_trainer(tmp_path, callback, max_epochs=3).fit(module, ckpt_path=path)
+    assert module.batches == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ({"warmup": 3}, {"warmup": 5}, r"warmup\.duration: 3 -> 5"),
+        ({"warmup": "1ep"}, {"warmup": "1ep", "update": "epoch"}, r"update: 'step' -> 'epoch'"),
+        ({"warmup": 3, "groups": {0: None}}, {"warmup": 3}, r"groups"),
+    ],
+    ids=["warmup", "update", "groups"],
+)
+def test_a_changed_plan_can_be_refused(tmp_path: Path, before: Any, now: Any, told: str) -> None:
+    path = saved(tmp_path, LearningRateScheduler(Cosine(), **before, total_steps=40))
+    callback, module = LearningRateScheduler(Cosine(), **now, on_horizon_change="error"), Tiny()
+    with pytest.raises(MisconfigurationException, match=rf"not the one of the checkpoint: .*{told}.*'rescale'"):
+        make_trainer(tmp_path, callback, max_epochs=4).fit(module, ckpt_path=path)
+    assert module.batches == 0
+
+
+def test_a_changed_scheduler_of_the_module_can_be_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, LearningRateScheduler(warmup=3), module=one_cycle(7))
+    callback, module = LearningRateScheduler(warmup=3, on_horizon_change="error"), Tiny(step_lr)
+    with pytest.raises(MisconfigurationException, match="main: 'OneCycleLR' -> 'StepLR'"):
+        make_trainer(tmp_path, callback).fit(module, ckpt_path=path)
     assert module.batches == 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler
+from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler, StochasticWeightAveraging
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch import Tensor
 from torch.optim import SGD
@@ -121,6 +121,36 @@ def test_the_callbacks_are_listed_checkpoints_last(tmp_path: Path) -> None:
     looks = Looks(lambda trainer: None)
     trainer = make_trainer(tmp_path, looks)
     assert trainer_access.callbacks_of(trainer) == [looks]
+
+
+@pytest.mark.parametrize("settings", [{"max_epochs": 0}, {"max_steps": 0}, {"limit_train_batches": 0}])
+@pytest.mark.filterwarnings("ignore:`max_epochs`")
+def test_limits_that_leave_nothing_to_train(tmp_path: Path, settings: dict[str, Any]) -> None:
+    assert trainer_access.trains_nothing(make_trainer(tmp_path, **settings))
+    assert not trainer_access.trains_nothing(make_trainer(tmp_path, limit_train_batches=0.5))
+
+
+def test_the_batches_of_an_epoch_at_its_end_and_inside_it(tmp_path: Path) -> None:
+    looks = Looks(trainer_access.batches_of_epoch, "on_train_epoch_end", "on_validation_end")
+    settings: dict[str, Any] = {"max_epochs": 2, "accumulate_grad_batches": 3, "val_check_interval": 4}
+    make_trainer(tmp_path, looks, **settings).fit(Tiny(), loader(6))
+    assert looks.seen == [(4, 3), (6, 3)] * 2
+
+
+@pytest.mark.filterwarnings("ignore:SWA is currently only supported every epoch")
+def test_weight_averaging_that_was_restored_in_its_phase_is_seen(tmp_path: Path) -> None:
+    def averaging() -> StochasticWeightAveraging:
+        return StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=2)
+
+    fresh = Looks(trainer_access.averaging_goes_on, "on_fit_start")
+    trainer = make_trainer(tmp_path, averaging(), fresh, max_epochs=3)
+    trainer.fit(Tiny(), loader(2))
+    trainer.save_checkpoint(tmp_path / "inside.ckpt")
+    resumed = Looks(trainer_access.averaging_goes_on, "on_fit_start")
+    make_trainer(tmp_path, averaging(), resumed, max_epochs=4).fit(
+        Tiny(), loader(2), ckpt_path=tmp_path / "inside.ckpt"
+    )
+    assert (fresh.seen, resumed.seen) == ([False], [True])
 
 
 def test_the_metrics_of_a_validation_and_which_of_them_are_logged(tmp_path: Path) -> None:

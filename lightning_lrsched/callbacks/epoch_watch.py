@@ -1,0 +1,106 @@
+"""Looks at each epoch for what happens against the plan, and tells each kind once."""
+
+from collections.abc import Callable, Sequence
+
+import lightning.pytorch as pl
+import numpy as np
+from lightning_utilities.core.rank_zero import rank_zero_warn
+
+from lightning_lrsched.callbacks.trainer_access import batches_of_epoch, is_smoke_test, scheduler_configs
+from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
+from lightning_lrsched.timeline import Timeline
+from lightning_lrsched.units import RunLength
+
+
+class EpochWatch:
+    """Tells of other schedulers, of lrs that were overwritten, of a plan that is over, and of another length."""
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self._told: set[str] = set()
+
+    def epoch_begins(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
+        """Let go of an optimizer that another callback gave a scheduler; undo what was written into a group."""
+        attached = [config.scheduler for config in scheduler_configs(trainer)]
+        for scheduler in schedulers:
+            if not scheduler.armed:
+                continue
+            if scheduler in attached:
+                self._write_back(scheduler)
+                continue
+            scheduler.let_go()
+            rank_zero_warn(
+                "Another callback replaced the scheduler of LearningRateScheduler, which lets go of the "
+                f"optimizer at real step {scheduler.real_steps} and leaves the lr to it."
+            )
+
+    def plan_is_over(self, total: int) -> None:
+        """Tell that training goes on past the end of the plan."""
+        if self._first_time("over"):
+            rank_zero_warn(
+                f"The plan of LearningRateScheduler ended at step {total}, and training goes on: the last lr is held. "
+                "Pass total_steps=... to plan for the whole run."
+            )
+
+    def epoch_ends(
+        self,
+        trainer: pl.Trainer,
+        schedulers: Sequence[RealStepScheduler],
+        run: RunLength,
+        remade: Callable[[int, int | None], list[Timeline]],
+    ) -> None:
+        """Tell when the epoch had another length than the plan counts on, if that makes another plan.
+
+        Args:
+            trainer: the Trainer, at the end of an epoch.
+            schedulers: what is attached.
+            run: what the plan was resolved against.
+            remade: gives the timelines for other steps per epoch and another total.
+        """
+        batches, accumulation = batches_of_epoch(trainer)
+        steps = -(-batches // accumulation)
+        manual = not trainer.lightning_module.automatic_optimization
+        cut_short = trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
+        if manual or cut_short or run.steps_per_epoch in (None, steps) or is_smoke_test(trainer):
+            return
+        ends = [] if trainer.max_epochs in (None, -1) else [steps * int(trainer.max_epochs or 0)]
+        total = min(ends + [trainer.max_steps] * (trainer.max_steps != -1), default=None)
+        planned = [scheduler for scheduler in schedulers if isinstance(scheduler, PlannedScheduler)]
+        last = total or 10 * steps
+        changes = any(_differ([track.timeline for track in one.tracks], remade(steps, total), last) for one in planned)
+        if changes and self._first_time("length"):
+            given = f"steps_per_epoch={steps}" + ("" if total is None else f", total_steps={total}")
+            rank_zero_warn(
+                f"Epoch {trainer.current_epoch} ended after {batches} training batches ({steps} optimizer steps), and "
+                f"the plan counts on {run.steps_per_epoch} steps in each epoch, {run.total_steps} in all. Pass what "
+                f"the run has, for example LearningRateScheduler(..., {given})"
+            )
+
+    def _write_back(self, scheduler: RealStepScheduler) -> None:
+        """Undo what something else (BackboneFinetuning) wrote into a group at the start of the epoch."""
+        groups = scheduler.optimizer.param_groups
+        found = {index: float(group["lr"]) for index, group in enumerate(groups) if "initial_lr" in group}
+        scheduler.write()
+        wrong = [index for index, lr in found.items() if lr != float(groups[index]["lr"])]
+        if wrong and self._first_time("lr"):
+            first = wrong[0]
+            name, expected = groups[first].get("name", first), float(groups[first]["lr"])
+            rank_zero_warn(
+                f"A callback or the module set the lr of parameter group {name!r} to {found[first]:g} at the start of "
+                f"an epoch, and the plan says {expected:g}, which is used. To leave the group alone, pass "
+                f"LearningRateScheduler(..., groups={{{name!r}: None}})"
+            )
+
+    def _first_time(self, what: str) -> bool:
+        """Return whether something is told for the first time."""
+        new = what not in self._told
+        self._told.add(what)
+        return new
+
+
+def _differ(timelines: list[Timeline], others: list[Timeline], steps: int) -> bool:
+    """Return whether two sets of timelines differ somewhere in a run, by a look at some thousand of its steps."""
+    looked_at = np.unique(np.linspace(0, steps - 1, 5000).astype(int))
+    pairs = zip(timelines, others, strict=False)
+    same = (np.array_equal(one.levels(looked_at), other.levels(looked_at)) for one, other in pairs)
+    return len(timelines) != len(others) or not all(same)

@@ -1,0 +1,129 @@
+"""Callbacks that freeze layers, add their groups later and set lrs of their own."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning, Callback
+from torch import Tensor
+from torch.optim import SGD, Optimizer
+
+from lightning_lrsched import Cosine, LearningRateScheduler, Linear, Plan, RunLength, Step
+from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer
+
+both_orders = pytest.mark.parametrize("first", [True, False], ids=["other first", "ours first"])
+TOLD = "set the lr of parameter group 1 to .* at the start of an epoch, and the plan says .*groups={1: None}"
+PEAK = 0.01
+
+
+class Transfer(Tiny):
+    """A backbone, and a head that alone is given to the optimizer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = torch.nn.Linear(1, 1)
+        self.head = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+        return self.head(self.backbone(batch)).sum()
+
+    def configure_optimizers(self) -> Optimizer:
+        return SGD(self.head.parameters(), lr=LR)
+
+
+def backbone(epoch: int = 1) -> BackboneFinetuning:
+    return BackboneFinetuning(epoch, lambda _: 2.0, backbone_initial_lr=PEAK, should_align=False)
+
+
+def ordered(first: bool, other: Callback, ours: LearningRateScheduler) -> list[Callback]:
+    return [other, ours] if first else [ours, other]
+
+
+@both_orders
+def test_an_unfrozen_backbone_follows_the_plan_from_its_own_peak(
+    tmp_path: Path, stranger: Stranger, first: bool
+) -> None:
+    callback = LearningRateScheduler(Cosine(), warmup=3)
+    with pytest.warns(UserWarning, match=TOLD) as told:
+        make_trainer(tmp_path, *ordered(first, backbone(), callback), stranger, max_epochs=4).fit(Transfer(), loader(5))
+    assert [lrs[0] for lrs in stranger.lrs[0]] == expected(callback, 20)
+    assert [lrs[1] for lrs in stranger.lrs[0][5:]] == expected(callback, 20, PEAK)[5:]
+    assert sum("at the start of an epoch" in str(warning.message) for warning in told) == 1
+
+
+@both_orders
+def test_an_unfrozen_backbone_can_keep_its_own_lr(tmp_path: Path, stranger: Stranger, first: bool) -> None:
+    callback = LearningRateScheduler(Cosine(), warmup=3, groups={1: None})
+    make_trainer(tmp_path, *ordered(first, backbone(), callback), stranger, max_epochs=4).fit(Transfer(), loader(5))
+    assert [lrs[0] for lrs in stranger.lrs[0]] == expected(callback, 20)
+    # BackboneFinetuning doubles it at the start of each epoch after the one in which it adds the group.
+    assert [lrs[1] for lrs in stranger.lrs[0][5:]] == [PEAK] * 5 + [2 * PEAK] * 5 + [4 * PEAK] * 5
+
+
+@both_orders
+def test_an_unfrozen_backbone_can_have_a_schedule_of_its_own(tmp_path: Path, stranger: Stranger, first: bool) -> None:
+    callback = LearningRateScheduler(Cosine(), groups={1: Linear()})
+    with pytest.warns(UserWarning, match=TOLD):
+        make_trainer(tmp_path, *ordered(first, backbone(), callback), stranger, max_epochs=4).fit(Transfer(), loader(5))
+    own = expected(Plan(Linear()).resolve(RunLength(20)), 20, PEAK)
+    assert [lrs[0] for lrs in stranger.lrs[0]] == expected(callback, 20)
+    assert [lrs[1] for lrs in stranger.lrs[0][5:]] == own[5:]
+
+
+class FreezesAndAdds(BaseFinetuning):
+    """Adds the backbone in the second epoch, and freezes the head in the third."""
+
+    def freeze_before_training(self, pl_module: L.LightningModule) -> None:
+        self.freeze(pl_module.backbone)
+
+    def finetune_function(self, pl_module: L.LightningModule, epoch: int, optimizer: Optimizer) -> None:
+        if epoch == 1:
+            self.unfreeze_and_add_param_group(pl_module.backbone, optimizer, lr=PEAK)
+        if epoch == 2:
+            self.freeze(pl_module.head)
+
+
+@both_orders
+def test_groups_that_are_added_and_frozen_keep_their_place_in_the_plan(
+    tmp_path: Path, stranger: Stranger, first: bool
+) -> None:
+    callback = LearningRateScheduler(Cosine(), warmup=3)
+    make_trainer(tmp_path, *ordered(first, FreezesAndAdds(), callback), stranger, max_epochs=4).fit(
+        Transfer(), loader(5)
+    )
+    assert [lrs[0] for lrs in stranger.lrs[0]] == expected(callback, 20)
+    assert [lrs[1] for lrs in stranger.lrs[0][5:]] == expected(callback, 20, PEAK)[5:]
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@both_orders
+def test_finetuning_resumes(tmp_path: Path, first: bool, epochs: int) -> None:
+    plan: dict[str, Any] = {"main": Cosine(), "warmup": 3, "total_steps": 20}
+    whole, rest = Stranger(), Stranger()
+
+    def leg(stranger: Stranger, epochs: int, path: Path | None = None) -> L.Trainer:
+        callbacks = ordered(first, FreezesAndAdds(), LearningRateScheduler(**plan))
+        trainer = make_trainer(tmp_path, *callbacks, stranger, max_epochs=epochs)
+        trainer.fit(Transfer(), loader(5), ckpt_path=path)
+        return trainer
+
+    leg(whole, 4)
+    leg(Stranger(), epochs).save_checkpoint(tmp_path / "half.ckpt")
+    leg(rest, 4, tmp_path / "half.ckpt")
+    assert rest.lrs[0] == whole.lrs[0][5 * epochs :]
+
+
+def test_lrs_that_a_module_sets_at_the_start_of_an_epoch_are_undone_and_told_once(
+    tmp_path: Path, stranger: Stranger
+) -> None:
+    class Sets(Tiny):
+        def on_train_epoch_start(self) -> None:
+            self.trainer.optimizers[0].param_groups[0]["lr"] = 0.7
+
+    callback = LearningRateScheduler(Step("1ep"))
+    with pytest.warns(UserWarning, match=r"group 0 to 0\.7 at the start of an epoch, and the plan says 0\.1") as told:
+        make_trainer(tmp_path, callback, stranger, max_epochs=3).fit(Sets(), loader(4))
+    assert stranger.group() == expected(callback, 12)
+    assert sum("at the start of an epoch" in str(warning.message) for warning in told) == 1
