@@ -1,8 +1,10 @@
 """Main schedules that a torch scheduler drives: any `LRScheduler`, and the reduction on a plateau."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from lightning_lrsched.units import RunLength
 _INTERVALS = ("auto", "step", "epoch")
 _BY_STEP = (OneCycleLR, CyclicLR)
 _HORIZONS = ("T_max", "total_steps", "total_iters", "step_size", "T_0")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _SLACK = 1.5  # a horizon may be this much longer than the run before it is taken for another unit
 
 
@@ -61,6 +64,11 @@ class TorchScheduler(Driven):
 
     factory: Callable[[Optimizer], LRScheduler]
     interval: str = "auto"
+
+    def __repr__(self) -> str:
+        """Return the call, the factory by its name: the same in every process, for a resume compares it."""
+        interval = "" if self.interval == "auto" else f", interval={self.interval!r}"
+        return f"TorchScheduler({_call(self.factory)}{interval})"
 
     def __post_init__(self) -> None:
         """Refuse what makes no scheduler."""
@@ -188,6 +196,16 @@ def simulate(
             else:
                 scheduler.step()
     return values
+
+
+def _call(factory: Callable[..., object]) -> str:
+    """Return how a factory is written; of a partial, the class that it makes (LightningCLI wraps that in its own)."""
+    if not isinstance(factory, partial):
+        return getattr(factory, "__qualname__", type(factory).__qualname__)
+    parts = (factory.func, *factory.args)
+    made = next((place for place, part in enumerate(parts) if isinstance(part, type)), 0)
+    given = [*map(repr, parts[made + 1 :]), *(f"{name}={value!r}" for name, value in factory.keywords.items())]
+    return _ADDRESS.sub("", f"partial({', '.join([_call(parts[made]), *given])})")
 
 
 def _is_made_for_steps(scheduler: LRScheduler) -> bool:
