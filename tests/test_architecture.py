@@ -32,6 +32,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "tracking", "configs"),
     "callbacks.tracked_cycles": ("tracking",),
     "cli": (*CORE, "describe", "preview", *TORCH, "callbacks", "compare", "configs", "sweep"),
+    "cli.replay": ("tracking",),
     "": (*CORE, *TORCH, "callbacks"),
 }
 """A room and the rooms of this package that it may import; a room may always import its own."""

@@ -1,12 +1,12 @@
 """MLflowTracker: records the lr curve, the phases, the validation metrics and the kept checkpoints in MLflow."""
 
 import json
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
@@ -15,6 +15,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from lightning_lrsched.callbacks.audit import Auditor
 from lightning_lrsched.callbacks.tracked_cycles import TrackedCycles
 from lightning_lrsched.callbacks.trainer_access import (
     callbacks_of,
@@ -27,35 +28,49 @@ from lightning_lrsched.callbacks.trainer_access import (
 from lightning_lrsched.checks import check_flag, check_number, refusal
 from lightning_lrsched.configs import tracker_from
 from lightning_lrsched.describe import flat_params, plan_document
+from lightning_lrsched.driven import DrivenScheduler
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
-from lightning_lrsched.tracking.artifacts import upload_curve, upload_text
-from lightning_lrsched.tracking.late_sink import LateSink
-from lightning_lrsched.tracking.mlflow_sink import MlflowSink
-from lightning_lrsched.tracking.pick import pick_sink
-from lightning_lrsched.tracking.recorder import MetricRecord, Recorder, StepRecord
-from lightning_lrsched.tracking.sink import Sink, key_part
-from lightning_lrsched.tracking.writer import Writer
-
-_PASSWORD = re.compile(r"(?<=//)\S+@")
+from lightning_lrsched.tracking import tasks
+from lightning_lrsched.tracking.masking import masked
+from lightning_lrsched.tracking.pick import Earlier, pick_target
+from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder
+from lightning_lrsched.tracking.session import Options, Session, spool_parent
+from lightning_lrsched.tracking.sink import key_part
+from lightning_lrsched.tracking.thinning import Thinning
+from lightning_lrsched.tracking.writer import Settings
 
 
 class MLflowTracker(Callback):
     """Records a fit in MLflow without slowing it: lr at every real step, phase, cycle, metrics, kept checkpoints.
 
     It writes to the run of the trainer's MLFlowLogger if there is one, else to the run that ``mlflow.start_run`` has
-    open, else to a run of its own. All curves have the step axis of Lightning's loggers. Points are handed over in
-    batches by a thread; what fails in tracking is told once and never stops the training.
+    open, else to a run of its own. All curves have the step axis of Lightning's loggers. Each record goes to a journal
+    on the disk first (the spool); threads deliver it in batches. What fails in tracking is told once and never stops
+    the training: what MLflow has not taken at the end stays in the spool, for ``lrsched replay``.
 
-    What is logged: metrics ``lr/<optimizer>/<group>``, ``schedule/phase``, ``schedule/cycle``, every validation
-    metric under its own name, ``epoch``, and ``cycle/<metric>`` for each finished cycle; params ``schedule/...``;
-    artifacts ``schedule/plan.json``, ``schedule/lr.png`` and ``checkpoints/...``.
+    What is logged: metrics ``lr/<optimizer>/<group>`` (and ``momentum/...``, ``weight_decay/...`` where they are
+    scheduled), ``schedule/phase``, ``schedule/cycle``, ``throughput/steps_per_second``, every validation metric under
+    its own name, ``epoch``, and ``cycle/<metric>`` for each finished cycle; params ``schedule/...``; artifacts
+    ``schedule/plan.json``, ``schedule/lr.png``, ``schedule/steps/*.npz`` (every step) and ``checkpoints/...``.
+
+    A fit that is resumed from a checkpoint goes on in the same run. What the run has already stays: of steps that are
+    trained again nothing is logged a second time, and each curve goes on at the first step that it does not have.
 
     Args:
         tracking_uri: where a run of its own goes; None for ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
         experiment: experiment of a run of its own; None for ``MLFLOW_EXPERIMENT_NAME``, or ``Default``.
         run_name: name of a run of its own; None for one made of date and time.
         log_checkpoints: upload the checkpoint of each finished cycle.
+        audit: tell, once for each optimizer, when something else than the plan has set the lr that a real step used.
         flush_timeout: seconds that the end of the fit waits for the last points.
+        every_n_steps: log the steps that are a multiple of this, or ``"on_change"`` for those where a straight line
+            between the logged ones would miss the curve by more than ``tolerance``. The first and the last step of
+            every phase are always logged, and the artifact always has every step.
+        tolerance: share of a group's base lr, 0 to 1; with ``"on_change"`` alone.
+        resume_run: go on in the run of the checkpoint from which the fit is resumed; False for a child run of it.
+        spool_dir: where the spool goes; None for ``lrsched_spool`` in the trainer's ``default_root_dir``.
+        deliver_every: seconds between two deliveries of points that do not make a full batch.
+        request_timeout: seconds a request to a tracking server may take; ``MLFLOW_HTTP_REQUEST_TIMEOUT`` wins.
 
     Raises:
         ValueError: when constructed, if a value is refused, with a valid example.
@@ -74,26 +89,50 @@ class MLflowTracker(Callback):
         *,
         run_name: str | None = None,
         log_checkpoints: bool = True,
+        audit: bool = True,
         flush_timeout: float = 60.0,
+        every_n_steps: int | Literal["on_change"] = 1,
+        tolerance: float = 0.001,
+        resume_run: bool = True,
+        spool_dir: str | Path | None = None,
+        deliver_every: float = 5.0,
+        request_timeout: float = 30.0,
     ) -> None:
         """Check the parameters; nothing is opened before the fit."""
         names = {"tracking_uri": tracking_uri, "experiment": experiment, "run_name": run_name}
         for name, value in names.items():
             if value is not None and (not isinstance(value, str) or not value):
                 raise refusal(f"MLflowTracker.{name}", value, "a text or None", "experiment='digits'")
+        if spool_dir is not None and (not isinstance(spool_dir, str | Path) or not str(spool_dir)):
+            raise refusal("MLflowTracker.spool_dir", spool_dir, "a local folder or None", "spool_dir='/scratch/spool'")
+        whole = isinstance(every_n_steps, int) and not isinstance(every_n_steps, bool) and every_n_steps >= 1
+        if not whole and every_n_steps != "on_change":
+            allowed = "a whole number of at least 1, or 'on_change'"
+            raise refusal("MLflowTracker.every_n_steps", every_n_steps, allowed, "every_n_steps=10")
         check_flag("MLflowTracker.log_checkpoints", log_checkpoints, "log_checkpoints=False")
+        check_flag("MLflowTracker.audit", audit, "audit=False")
+        check_flag("MLflowTracker.resume_run", resume_run, "resume_run=False")
         check_number("MLflowTracker.flush_timeout", flush_timeout, "flush_timeout=60", at_least=0.0)
+        check_number("MLflowTracker.tolerance", tolerance, "tolerance=0.001", at_least=0.0, at_most=1.0)
+        check_number("MLflowTracker.deliver_every", deliver_every, "deliver_every=5", above=0.0)
+        check_number("MLflowTracker.request_timeout", request_timeout, "request_timeout=30", above=0.0)
         self.tracking_uri = tracking_uri
         self.experiment = experiment
         self.run_name = run_name
         self.log_checkpoints = log_checkpoints
+        self.audit = audit
         self.flush_timeout = flush_timeout
-        self._sink: MlflowSink | LateSink | None = None
-        self._writer: Writer | None = None
-        self._recorder = Recorder()
+        self.every_n_steps: int | Literal["on_change"] = every_n_steps
+        self.tolerance = tolerance
+        self.resume_run = resume_run
+        self.spool_dir = spool_dir
+        self.deliver_every = deliver_every
+        self.request_timeout = request_timeout
+        self._session: Session | None = None
+        self._earlier: Earlier | None = None  # the run of the checkpoint that was loaded for this fit
+        self._latest: Earlier | None = None  # the run of this fit, or of the one before
         self._cycles = TrackedCycles(upload=log_checkpoints)
         self._hooks: list[RemovableHandle] = []
-        self._title = "learning rate"
         self._opened = False
 
     @classmethod
@@ -107,10 +146,27 @@ class MLflowTracker(Callback):
         """
         return tracker_from(cls, path)  # named in YAML as a class path: jsonargparse needs the class, not Self
 
+    def __repr__(self) -> str:
+        """Name the store and the experiment, without a password."""
+        uri = None if self.tracking_uri is None else masked(self.tracking_uri)
+        return f"{type(self).__name__}(tracking_uri={uri!r}, experiment={self.experiment!r}, run_id={self.run_id!r})"
+
     @property
     def run_id(self) -> str | None:
         """The MLflow run of this fit, or of the latest one; None before it is open."""
-        return None if self._sink is None else self._sink.run_id
+        if self._session is not None:
+            return self._session.run_id
+        return None if self._latest is None else self._latest.run_id
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return which run this fit writes to, without a password."""
+        session = self._session
+        earlier = (self._earlier or self._latest) if session is None else session.earlier
+        return {} if earlier is None else asdict(earlier)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the run of the checkpoint, to go on in it or to come from it."""
+        self._earlier = Earlier(**state_dict) if state_dict else None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Be ready to open a run, once in this fit."""
@@ -126,7 +182,7 @@ class MLflowTracker(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record what the validation measured, unless Lightning's own logger writes it to the same run."""
-        if self._writer is None or trainer.sanity_checking:
+        if self._session is None or trainer.sanity_checking:
             return
         values, logged = validation_metrics(trainer)
         if self._shares_run(trainer):
@@ -134,7 +190,7 @@ class MLflowTracker(Callback):
         if values:
             values = {"/".join(map(key_part, key.split("/"))): value for key, value in values.items()}
             values["epoch"] = float(trainer.current_epoch)
-            self._record(MetricRecord(logger_step(trainer), _now(), values))
+            self._session.writer.record(MetricRecord(logger_step(trainer), _now(), values))
         self._take_cycles(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -150,94 +206,111 @@ class MLflowTracker(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Deliver the rest and end the run as failed, or as killed when it was a signal."""
         killed = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-        for logger in trainer.loggers if killed and self._writer is not None else ():
+        for logger in trainer.loggers if killed and self._session is not None else ():
             if getattr(logger, "run_id", "") == self.run_id:
                 end_logger_as(logger, "KILLED")
         self._close("KILLED" if killed else "FAILED")
 
     def _open(self, trainer: pl.Trainer) -> None:
         """Open the run, and record the plan and every real step."""
-        self._sink = pick_sink(trainer.loggers, self.tracking_uri, self.experiment, self.run_name)
-        self._recorder = Recorder()
-        self._writer = Writer(self._sink, self._recorder.points, _tell)
+        target = pick_target(
+            trainer.loggers,
+            self.tracking_uri,
+            self.experiment,
+            self.run_name,
+            self._earlier,
+            resume=self.resume_run,
+        )
         schedulers = {id(config.scheduler.optimizer): config.scheduler for config in scheduler_configs(trainer)}
+        described = schedulers.get(id(trainer.optimizers[0])) if trainer.optimizers else None
+        params, document = _description(described)
+        picture = "lr.png" if self._earlier is None else f"lr-from-step-{logger_step(trainer)}.png"
+        self._session = Session(
+            target,
+            Options(
+                spool_parent(trainer.default_root_dir) if self.spool_dir is None else Path(self.spool_dir).absolute(),
+                self.request_timeout,
+                self.flush_timeout,
+                Settings(
+                    Thinning(self.every_n_steps, self.tolerance),
+                    self.deliver_every,
+                    title=params.get("schedule/main", "learning rate"),
+                    picture=picture,
+                ),
+            ),
+            _tell,
+        )
+        if params:
+            self._session.writer.task(tasks.describe(params, {"lrsched.version": version("lightning-lrsched")}))
+            self._session.writer.task(tasks.text("plan.json", document))
         names = [type(optimizer).__name__ for optimizer in trainer.optimizers]
         for index, optimizer in enumerate(trainer.optimizers):
             before = names[:index].count(names[index])
-            label = key_part(f"{names[index]}-{before}" if before else names[index])
-            groups = [key_part(group.get("name", i)) for i, group in enumerate(optimizer.param_groups)]
-            self._recorder.keys[index] = [f"lr/{label}/{group}" for group in groups]
-            self._watch(trainer, index, schedulers.get(id(optimizer)))
+            label = f"{names[index]}-{before}" if before else names[index]
+            self._watch(trainer, index, label, schedulers.get(id(optimizer)))
 
-    def _watch(self, trainer: pl.Trainer, index: int, scheduler: object) -> None:
+    def _watch(self, trainer: pl.Trainer, index: int, label: str, scheduler: object) -> None:
         """Record each real step of one optimizer from now on: one append a step."""
-        record, recorder = self._record, self._recorder
+        assert self._session is not None
+        optimizer = trainer.optimizers[index]
+        recorder = StepRecorder(
+            self._session.writer.journal,
+            index,
+            label,
+            lambda: optimizer.param_groups,
+            others=_scheduled_keys(scheduler),
+            axis=lambda: logger_step(trainer),
+        )
         if isinstance(scheduler, RealStepScheduler):
-            scheduler.observers.append(
-                lambda step, lrs: record(StepRecord(index, step, logger_step(trainer), _now(), lrs))
-            )
             if index == 0:
                 recorder.place = scheduler.place
-                self._describe(scheduler)
+            scheduler.observers.append(recorder)
+            if self.audit:
+                scheduler.observers.append(Auditor(scheduler, _tell))
             return
 
         def before_step(optimizer: Optimizer, args: object, kwargs: object) -> None:
-            lrs = [float(group["lr"]) for group in optimizer.param_groups]
-            record(StepRecord(index, 0, logger_step(trainer), _now(), lrs))
+            recorder(0, [float(group["lr"]) for group in optimizer.param_groups])
 
-        self._hooks.append(trainer.optimizers[index].register_step_pre_hook(before_step))
-
-    def _record(self, record: StepRecord | MetricRecord) -> None:
-        """Hand a record to the writer, if the run is open."""
-        if self._writer is not None:
-            self._writer.record(record)
+        self._hooks.append(optimizer.register_step_pre_hook(before_step))
 
     def _shares_run(self, trainer: pl.Trainer) -> bool:
         """Return whether one of the trainer's loggers writes to this very run."""
         return any(getattr(logger, "run_id", "") == self.run_id for logger in trainer.loggers)
 
-    def _describe(self, scheduler: RealStepScheduler) -> None:
-        """Store the plan as params and as a JSON artifact."""
-        if self._writer is None:
-            return
-        base_lrs, description = scheduler.base_lrs, scheduler.description
-        params = {f"schedule/{key}": value for key, value in flat_params(description, base_lrs).items()}
-        tags = {"lrsched.version": version("lightning-lrsched")}
-        timeline = scheduler.timeline if isinstance(scheduler, PlannedScheduler) else None
-        content = json.dumps(plan_document(description, timeline, base_lrs), indent=2)
-        self._writer.run(lambda sink: sink.describe(params, tags))
-        self._writer.run(lambda sink: upload_text(sink, "plan.json", content))
-        self._title = params["schedule/main"]
-
     def _take_cycles(self, trainer: pl.Trainer) -> None:
         """Record the finished cycles of every checkpoint callback that has them, each once."""
-        if self._writer is not None:
-            self._cycles.take(callbacks_of(trainer), self._writer, _now())
+        if self._session is not None:
+            self._cycles.take(callbacks_of(trainer), self._session.writer, _now())
 
     def _close(self, status: str) -> None:
         """Deliver what is left, draw the curve, set the status; at most `flush_timeout` seconds."""
-        writer, recorder, self._writer = self._writer, self._recorder, None
+        session, self._session, self._earlier = self._session, None, None
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
-        if writer is None:
-            return
+        if session is not None:
+            session.close(status)
+            self._latest = session.earlier
 
-        last: list[Callable[[Sink], None]] = [
-            lambda sink: sink.write(list(recorder.last_place())),
-            lambda sink: upload_curve(sink, recorder.curves, self._title),
-            lambda sink: sink.finish(status),
-        ]
-        if not writer.close(self.flush_timeout, last):
-            if not writer.failing:  # else it has been told already, with the reason
-                _tell(
-                    f"MLflow has not taken everything in {self.flush_timeout:g} s (flush_timeout): {writer.dropped} "
-                    "points were dropped, and the end of the curves may be missing in the run"
-                )
-        elif recorder.infinite:
-            _tell(
-                f"MLflow takes no infinite values: {len(recorder.infinite)} of {recorder.infinite[0]!r} were left out"
-            )
+
+def _description(scheduler: object) -> tuple[Mapping[str, str], str]:
+    """Return the plan as params and as a JSON document; nothing for a scheduler that is not ours."""
+    if not isinstance(scheduler, RealStepScheduler):
+        return {}, ""
+    base_lrs, description = scheduler.base_lrs, scheduler.description
+    params = {f"schedule/{key}": value for key, value in flat_params(description, base_lrs).items()}
+    timeline = scheduler.timeline if isinstance(scheduler, PlannedScheduler) else None
+    return params, json.dumps(plan_document(description, timeline, base_lrs), indent=2)
+
+
+def _scheduled_keys(scheduler: object) -> list[str]:
+    """Return what a scheduler writes into the groups besides the lr."""
+    if isinstance(scheduler, PlannedScheduler):
+        return sorted({track.key for track in scheduler.tracks} - {"lr"})
+    if isinstance(scheduler, DrivenScheduler) and getattr(scheduler.driven, "cycle_momentum", False):
+        return ["momentum"]
+    return []
 
 
 def _now() -> int:
@@ -247,4 +320,4 @@ def _now() -> int:
 
 def _tell(message: str) -> None:
     """Warn on rank zero, without the password that a tracking URI may hold."""
-    rank_zero_warn(_PASSWORD.sub("***@", message))
+    rank_zero_warn(masked(message))

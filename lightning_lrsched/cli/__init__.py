@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
-from lightning_lrsched.cli import compare, preview, sweep
+from lightning_lrsched.cli import compare, preview, replay, sweep
 from lightning_lrsched.cli.arguments import CommandError
 from lightning_lrsched.compare import CompareError
 
@@ -61,6 +61,13 @@ def _parser() -> argparse.ArgumentParser:
         "Print a table of the runs of an MLflow experiment, the best first,\nand draw their learning rates "
         "over their validation curves.",
     ).set_defaults(command=compare.compare)
+    _add(
+        commands,
+        "replay",
+        replay,
+        "deliver what a fit has left for MLflow",
+        "Bring to MLflow what a fit could not deliver: its server was away, or its process was killed.",
+    ).set_defaults(command=replay.deliver)
     return parser
 
 

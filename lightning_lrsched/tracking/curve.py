@@ -2,6 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _MOST = 8192
 
@@ -16,15 +21,15 @@ class Curve:
         self._stride = 1
         self._seen = 0
 
-    def add(self, step: int, value: float) -> None:
-        """Take a point, if it is one of those that are kept."""
-        if self._seen % self._stride == 0:
-            self.steps.append(step)
-            self.values.append(value)
-            if len(self.steps) > _MOST:
-                del self.steps[1::2], self.values[1::2]
-                self._stride *= 2
-        self._seen += 1
+    def extend(self, steps: "npt.NDArray[np.int64]", values: "npt.NDArray[np.float64]") -> None:
+        """Take points, as far as they are among those that are kept."""
+        taken = slice(-self._seen % self._stride, None, self._stride)
+        self._seen += len(steps)
+        self.steps += steps[taken].tolist()
+        self.values += values[taken].tolist()
+        while len(self.steps) > _MOST:
+            del self.steps[1::2], self.values[1::2]
+            self._stride *= 2
 
 
 def draw(curves: Mapping[str, Curve], title: str, path: Path) -> bool:

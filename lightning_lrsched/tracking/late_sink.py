@@ -1,9 +1,11 @@
-"""A sink that is opened by its first use: in the writer's thread, never in training."""
+"""A sink that is opened by its first use: in a thread of the writer, never in training."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lightning_lrsched.tracking.mlflow_sink import MlflowSink
+from lightning_lrsched.tracking.mlflow_client import is_final
+from lightning_lrsched.tracking.mlflow_sink import BATCH_SIZE, MlflowSink
 from lightning_lrsched.tracking.sink import Point
 
 
@@ -12,37 +14,50 @@ class LateSink:
 
     Args:
         open_sink: opens the run.
+        run_id: the run, where it is known before.
     """
 
-    batch_size = MlflowSink.batch_size
+    batch_size = BATCH_SIZE
 
-    def __init__(self, open_sink: Callable[[], MlflowSink]) -> None:
+    def __init__(self, open_sink: Callable[[], MlflowSink], run_id: str | None = None) -> None:
         """Open nothing yet."""
         self._open = open_sink
+        self._known = run_id
         self._opened: MlflowSink | None = None
+        self._one_at_a_time = threading.Lock()
 
     @property
     def run_id(self) -> str | None:
-        """The run, once it is open."""
-        return None if self._opened is None else self._opened.run_id
+        """The run, once it is known."""
+        return self._known if self._opened is None else self._opened.run_id
 
     def write(self, points: Sequence[Point]) -> None:
         """Store points; all of them or an exception."""
-        self._sink().write(points)
+        self.opened().write(points)
 
     def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Store what is constant over the run."""
-        self._sink().describe(params, tags)
+        self.opened().describe(params, tags)
 
     def upload(self, path: Path, folder: str) -> None:
         """Store a file in a folder of the run."""
-        self._sink().upload(path, folder)
+        self.opened().upload(path, folder)
+
+    def last_steps(self) -> Mapping[str, int]:
+        """Return the last step of every metric of the run."""
+        return self.opened().last_steps()
 
     def finish(self, status: str) -> None:
         """End the run."""
-        self._sink().finish(status)
+        self.opened().finish(status)
 
-    def _sink(self) -> MlflowSink:
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
+    def is_final(self, failure: Exception) -> bool:
+        """Return whether MLflow has refused for a reason that time does not heal."""
+        return is_final(failure)
+
+    def opened(self) -> MlflowSink:
+        """Return the sink of the run, which is opened now if it has not been."""
+        with self._one_at_a_time:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened

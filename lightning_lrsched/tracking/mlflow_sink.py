@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_lrsched.tracking.mlflow_client import is_final, last_steps_of, store_of
 from lightning_lrsched.tracking.sink import Point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+BATCH_SIZE = 1000
 _LONGEST_PARAM = 6000
-_PARAMS_AT_ONCE = 100
+_LONGEST_TAG = 8000
+_AT_ONCE = 100
 
 
 class MlflowSink:
@@ -22,41 +25,66 @@ class MlflowSink:
         owned: whether the run's status is ours to set.
     """
 
-    batch_size = 1000
+    batch_size = BATCH_SIZE
 
     def __init__(self, client: "MlflowClient", run_id: str, *, owned: bool) -> None:
         """Remember the run."""
-        self._client = client
-        self._owned = owned
+        self.client = client
         self.run_id = run_id
+        self._owned = owned
+        # SQL stores keep one row per (run, key, timestamp, step, value). The file store appends whatever it gets.
+        self._appends = "://" not in client.tracking_uri or client.tracking_uri.startswith("file:")
 
     def write(self, points: Sequence[Point]) -> None:
         """Store points in one request."""
         from mlflow.entities import Metric
 
-        metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
-        self._client.log_batch(self.run_id, metrics=metrics)
+        if self._appends:
+            points = self._missing(points)
+        if points:
+            metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
+            store_of(self.client).log_batch(self.run_id, metrics, [], [])
 
     def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Store params (cut to what MLflow takes) and tags. MLflow never changes a param: a new value becomes a tag."""
         from mlflow.entities import Param, RunTag
 
-        stored = self._client.get_run(self.run_id).data.params
+        stored = self.client.get_run(self.run_id).data.params
         cut = {key: value[:_LONGEST_PARAM] for key, value in params.items()}
         tags = dict(tags) | {key: value for key, value in cut.items() if stored.get(key, value) != value}
         entries = [Param(key, value) for key, value in cut.items() if key not in stored]
-        for first in range(0, len(entries), _PARAMS_AT_ONCE):
-            self._client.log_batch(self.run_id, params=entries[first : first + _PARAMS_AT_ONCE])
-        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        marks = [RunTag(key, value[:_LONGEST_TAG]) for key, value in tags.items()]
+        for first in range(0, len(entries), _AT_ONCE):
+            self.client.log_batch(self.run_id, params=entries[first : first + _AT_ONCE])
+        for first in range(0, len(marks), _AT_ONCE):
+            self.client.log_batch(self.run_id, tags=marks[first : first + _AT_ONCE])
 
     def upload(self, path: Path, folder: str) -> None:
         """Store a file (or the folder of a sharded checkpoint) as an artifact of the run."""
         if path.is_dir():
-            self._client.log_artifacts(self.run_id, str(path), f"{folder}/{path.name}")
+            self.client.log_artifacts(self.run_id, str(path), f"{folder}/{path.name}")
         else:
-            self._client.log_artifact(self.run_id, str(path), folder)
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def last_steps(self) -> Mapping[str, int]:
+        """Return the last step of every metric of the run."""
+        return last_steps_of(self.client, self.run_id)
 
     def finish(self, status: str) -> None:
         """Set the status, unless somebody else opened the run."""
         if self._owned:
-            self._client.set_terminated(self.run_id, status)
+            self.client.set_terminated(self.run_id, status)
+
+    def is_final(self, failure: Exception) -> bool:
+        """Return whether MLflow has refused for a reason that time does not heal."""
+        return is_final(failure)
+
+    def _missing(self, points: Sequence[Point]) -> list[Point]:
+        """Return the points that the run does not have."""
+        keys = {point.key for point in points}
+        there = {
+            (key, metric.step, metric.timestamp)
+            for key in keys
+            for metric in self.client.get_metric_history(self.run_id, key)
+        }
+        return [point for point in points if (point.key, point.step, point.timestamp) not in there]

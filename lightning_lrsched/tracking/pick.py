@@ -1,35 +1,108 @@
-"""Which run to write to: the trainer's own MLFlowLogger's, one that the user has open, or a new one."""
+"""Which run to write to: the trainer's own MLFlowLogger's, one that the user has open, an earlier one, or a new one."""
 
 import os
 import sys
 import time
 import uuid
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.tracking.late_sink import LateSink
+from lightning_lrsched.tracking.masking import masked
+from lightning_lrsched.tracking.mlflow_client import is_final, open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
+TOKEN = "lrsched.fit"
+LAST_FIT = "lrsched.last_fit"
+RESUMED_FROM = "lrsched.resumed_from"
 
 
-def pick_sink(
-    loggers: Iterable[object], tracking_uri: str | None, experiment: str | None, run_name: str | None
-) -> "MlflowSink | LateSink":
-    """Return the sink for this fit.
+@dataclass(frozen=True)
+class Earlier:
+    """The run of the fit that a checkpoint was saved in.
 
-    The run of the trainer's MLFlowLogger comes first, then a run that ``mlflow.start_run`` has open, then a new run
-    in ``experiment`` (or ``MLFLOW_EXPERIMENT_NAME``) at ``tracking_uri`` (or ``MLFLOW_TRACKING_URI``, or a sqlite
-    file ``mlflow.db`` in the working directory). The new run is opened by whoever writes first, so that a server that
-    does not answer keeps nobody else waiting.
+    Args:
+        run_id: the run; None if it was not open yet.
+        token: the tag by which it can be found.
+        uri: its store, without credentials.
+        experiment: name of its experiment; None where the run was not ours.
+    """
+
+    run_id: str | None
+    token: str
+    uri: str
+    experiment: str | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """The run of a fit, and how to come to it.
+
+    Args:
+        uri: tracking URI of its store; it may hold a password.
+        run_id: the run; None for one that is still to be opened.
+        experiment: name of the experiment of a run of our own; None where the run is somebody else's.
+        run_name: name of a new run.
+        token: a tag of a run of our own, by which it is found again when its id could not be kept.
+        earlier: the run to go on in, or the one that a new run comes from.
+        resume: whether to go on in the earlier one.
+    """
+
+    uri: str
+    run_id: str | None = None
+    experiment: str | None = None
+    run_name: str | None = None
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    earlier: Earlier | None = None
+    resume: bool = False
+
+    @property
+    def owned(self) -> bool:
+        """Whether the run's status is ours to set."""
+        return self.experiment is not None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a spool says of its run: no credentials."""
+        return {
+            "uri": masked(self.uri),
+            "run_id": self.run_id,
+            "experiment": self.experiment,
+            "run_name": self.run_name,
+            "run_token": self.token,
+        }
+
+
+def pick_target(
+    loggers: Iterable[object],
+    tracking_uri: str | None,
+    experiment: str | None,
+    run_name: str | None,
+    earlier: Earlier | None = None,
+    *,
+    resume: bool = True,
+) -> Target:
+    """Return the run for this fit.
+
+    The run of the trainer's MLFlowLogger comes first, then a run that ``mlflow.start_run`` has open, then the one of
+    ``MLFLOW_RUN_ID``, then that of the checkpoint from which the fit is resumed, then a new run in ``experiment`` (or
+    ``MLFLOW_EXPERIMENT_NAME``) at ``tracking_uri`` (or ``MLFLOW_TRACKING_URI``, or a sqlite file ``mlflow.db`` in the
+    working directory).
 
     Args:
         loggers: the trainer's loggers; an MLflow one is known by what it offers.
         tracking_uri: where a new run goes.
         experiment: name of the experiment of a new run; made if there is none.
         run_name: name of a new run; None for one made of date and time.
+        earlier: the run of the checkpoint.
+        resume: whether to go on in it.
 
     Raises:
         ModuleNotFoundError: if mlflow is not installed, with the command that installs it.
@@ -43,24 +116,97 @@ def pick_sink(
     for logger in loggers:
         client = getattr(logger, "experiment", None)
         if isinstance(client, MlflowClient):
-            return MlflowSink(client, str(getattr(logger, "run_id")), owned=False)  # noqa: B009 - no common type
-    active = sys.modules["mlflow"].active_run()
-    if active is not None and tracking_uri is None:
-        return MlflowSink(MlflowClient(), active.info.run_id, owned=False)
+            return Target(client.tracking_uri, str(getattr(logger, "run_id")), earlier=earlier)  # noqa: B009 - no common type
+    mlflow = sys.modules["mlflow"]
+    active = mlflow.active_run() if tracking_uri is None else None
+    run_id = os.environ.get("MLFLOW_RUN_ID") if active is None else active.info.run_id
+    if tracking_uri is None and run_id:
+        return Target(_absolute(mlflow.get_tracking_uri()), run_id, earlier=earlier)
     uri = _absolute(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
-    name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
-    return LateSink(partial(_open_run, uri, name, run_name or _fresh_name()))
+    name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    fresh = Target(uri, None, name or DEFAULT_EXPERIMENT, run_name or _fresh_name(), earlier=earlier)
+    if earlier is None or not resume or earlier.experiment is None or earlier.uri != masked(uri):
+        return fresh
+    if name not in (None, earlier.experiment):
+        return fresh
+    return Target(uri, earlier.run_id, earlier.experiment, fresh.run_name, earlier.token, earlier, resume=True)
 
 
-def _open_run(tracking_uri: str, experiment: str, run_name: str) -> MlflowSink:
-    """Return the sink of a new run."""
-    from mlflow import MlflowClient
+def sink_for(
+    target: Target,
+    request_timeout: float,
+    fit: str,
+    tell: Callable[[str], None],
+    opened: Callable[[str, str], None] = lambda run_id, experiment: None,
+) -> LateSink:
+    """Return the sink of a run. It is opened by who writes first, so that a server that hangs keeps nobody waiting.
 
-    client = MlflowClient(tracking_uri)
+    Args:
+        target: the run.
+        request_timeout: seconds a request may take.
+        fit: a name of this fit; the run's tag says which fit was the last one to write to it.
+        tell: called with a message when a run cannot be gone on with.
+        opened: called with the run's id and the name of its experiment when it is open.
+    """
+
+    def open_sink() -> MlflowSink:
+        client = open_client(target.uri, request_timeout)
+        run_id = target.run_id if not target.owned else _own_run(client, target, tell)
+        assert run_id is not None
+        client.set_tag(run_id, LAST_FIT, fit)
+        opened(run_id, client.get_experiment(client.get_run(run_id).info.experiment_id).name)
+        return MlflowSink(client, run_id, owned=target.owned)
+
+    return LateSink(open_sink, target.run_id)
+
+
+def find_run(client: "MlflowClient", run_id: str | None, experiment: str, token: str) -> "Run | None":
+    """Return a run of our own by its id, or by its tag; None if there is none that is not deleted."""
+    if run_id is not None:
+        try:
+            run = client.get_run(run_id)
+        except Exception as failure:
+            if is_final(failure):
+                return None
+            raise
+        return run if run.info.lifecycle_stage == "active" else None
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return None
+    runs: list[Run] = client.search_runs([found.experiment_id], f"tags.`{TOKEN}` = '{token}'", max_results=1)
+    return runs[0] if runs else None
+
+
+def _own_run(client: "MlflowClient", target: Target, tell: Callable[[str], None]) -> str:
+    """Return the id of our run: the earlier one, set to RUNNING, or a new one."""
+    assert target.experiment is not None
+    earlier, tags = target.earlier, {TOKEN: target.token}
+    found = find_run(client, target.run_id, target.experiment, target.token)
+    if found is not None:
+        if target.resume:
+            client.update_run(found.info.run_id, status="RUNNING")
+        return str(found.info.run_id)
+    if earlier is not None:
+        if target.resume and earlier.run_id is not None:
+            tell(
+                f"The run {earlier.run_id} of the checkpoint is not in {masked(target.uri)} any more: a new one begins"
+            )
+        tags |= _links(earlier)
+    return open_run(client, target.experiment, target.run_name or _fresh_name(), tags)
+
+
+def open_run(client: "MlflowClient", experiment: str, run_name: str, tags: Mapping[str, str]) -> str:
+    """Open a new run in an experiment, which is made if there is none, and return its id."""
     found = client.get_experiment_by_name(experiment)
     experiment_id = client.create_experiment(experiment) if found is None else found.experiment_id
-    run = client.create_run(experiment_id, run_name=run_name)
-    return MlflowSink(client, run.info.run_id, owned=True)
+    return str(client.create_run(experiment_id, tags=dict(tags), run_name=run_name).info.run_id)
+
+
+def _links(earlier: Earlier) -> dict[str, str]:
+    """Return the tags that lead from a new run to the one it comes from; MLflow shows it as its child."""
+    if earlier.run_id is None:
+        return {}
+    return {RESUMED_FROM: earlier.run_id, "mlflow.parentRunId": earlier.run_id}
 
 
 def _absolute(uri: str) -> str:

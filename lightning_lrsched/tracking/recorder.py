@@ -1,19 +1,15 @@
-"""What training records, and how it becomes points: one record for each real step, one for each validation."""
+"""What training records: one append to the journal for each real step, in the training thread."""
 
-import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from lightning_lrsched.tracking.curve import Curve
-from lightning_lrsched.tracking.sink import Point
+from lightning_lrsched.tracking.journal import Journal, note, step_packer
+from lightning_lrsched.tracking.sink import key_of
 
 
 class PlaceLike(Protocol):
     """Where in a schedule a step lies."""
-
-    @property
-    def start(self) -> int:
-        """First step of the phase."""
 
     @property
     def stop(self) -> int | None:
@@ -24,74 +20,114 @@ class PlaceLike(Protocol):
         """Index of the cycle."""
 
 
-class StepRecord(NamedTuple):
-    """One real step of one optimizer: its place on the loggers' axis, and the lr that each group used."""
-
-    optimizer: int
-    real_step: int
-    axis: int
-    timestamp: int
-    lrs: list[float]
-
-
 class MetricRecord(NamedTuple):
-    """Values measured after a step."""
+    """Values measured after a step: keys as they go to the tracker."""
 
     axis: int
     timestamp: int
     values: dict[str, float]
 
 
-class Recorder:
-    """Turns records into points, in the writer's thread.
+class StepRecorder:
+    """Records the real steps of one optimizer: the lr that each group used, and what else is scheduled.
 
-    Phase and cycle are written at every change, at the last step of the old value and the first of the new one, so
-    that the line between is flat.
+    Args:
+        journal: where the records go.
+        index: index of the optimizer.
+        label: its name in the keys.
+        groups: its parameter groups, as they are now.
+        others: keys of the groups that are recorded besides; ``"momentum"`` is ``betas[0]`` where there are betas.
+        axis: returns where on the loggers' axis the step lies.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.keys: dict[int, list[str]] = {}
-        self.curves: dict[str, Curve] = {}
+    def __init__(
+        self,
+        journal: Journal,
+        index: int,
+        label: str,
+        groups: Callable[[], Sequence[Mapping[str, Any]]],
+        *,
+        others: Iterable[str],
+        axis: Callable[[], int],
+    ) -> None:
+        """Begin with no step."""
         self.place: Callable[[int], PlaceLike] | None = None
-        self.infinite: list[str] = []
-        self._phase = -1
-        self._here: PlaceLike | None = None
-        self._last: StepRecord | None = None
+        self._journal = journal
+        self._index = index
+        self._label = label
+        self._groups = groups
+        self._others = tuple(others)
+        self._axis = axis
+        self._layouts = 0
+        self._count = -1
+        self._read: list[tuple[int, str]] = []
+        self._pack: Callable[[int, int, Sequence[float]], bytes]
+        self._phase = self._start = 0
+        self._stop: float = -1
 
-    def points(self, record: StepRecord | MetricRecord) -> Iterator[Point]:
-        """Yield the points of one record."""
-        if isinstance(record, MetricRecord):
-            for key, value in record.values.items():
-                if math.isinf(value):
-                    self.infinite.append(key)
-                else:
-                    yield Point(key, value, record.axis, record.timestamp)
+    def __call__(self, step: int, lrs: Sequence[float]) -> None:
+        """Record a real step that was just made."""
+        if len(lrs) != self._count:
+            self._lay_out(lrs)
+        if step >= self._stop:
+            self._move(step)
+        values = lrs
+        if self._read:
+            groups = self._groups()
+            values = [*lrs, *(float(_value(groups[index], key)) for index, key in self._read)]
+        self._journal.append(self._pack(self._axis(), time.time_ns() // 1_000_000, values))
+
+    def _lay_out(self, lrs: Sequence[float]) -> None:
+        """Write down the keys of the values that follow."""
+        groups = self._groups()
+        names = _names(groups)
+        self._read = [
+            (index, key) for key in self._others for index, group in enumerate(groups) if _value(group, key) is not None
+        ]
+        keys = [key_of("lr", self._label, name) for name in names]
+        keys += [key_of(key, self._label, names[index]) for index, key in self._read]
+        scales = [float(group.get("initial_lr", lr)) for group, lr in zip(groups, lrs, strict=True)]
+        scales += [float(_value(groups[index], key)) for index, key in self._read]
+        number = self._index + 256 * self._layouts
+        self._layouts, self._count = self._layouts + 1, len(lrs)
+        self._pack = step_packer(number, len(keys))
+        fields = {"is": "layout", "number": number, "optimizer": self._index, "keys": keys, "scales": scales}
+        self._write(("layout", self._index), note(**fields))
+
+    def _move(self, step: int) -> None:
+        """Write down the phase and the cycle that begin here."""
+        if self.place is None:
+            self._stop = float("inf")
             return
-        keys = self.keys[record.optimizer]
-        keys += [f"{keys[0].rpartition('/')[0]}/{index}" for index in range(len(keys), len(record.lrs))]
-        for key, lr in zip(keys, record.lrs, strict=False):
-            self.curves.setdefault(key, Curve()).add(record.axis, lr)
-            yield Point(key, lr, record.axis, record.timestamp)
-        if record.optimizer == 0 and self.place is not None:
-            yield from self._changes(record, self.place)
+        place = self.place(self._start)
+        while place.stop is not None and place.stop <= step:  # the phases that a fit which is resumed has behind it
+            self._phase, self._start = self._phase + 1, place.stop
+            place = self.place(self._start)
+        self._stop = float("inf") if place.stop is None else place.stop
+        self._write("place", note(**{"is": "place", "phase": self._phase, "cycle": place.cycle}))
 
-    def last_place(self) -> Iterator[Point]:
-        """Yield phase and cycle at the last step."""
-        if self._last is not None and self._here is not None:
-            yield from self._at(self._last, self._phase, self._here.cycle)
+    def _write(self, name: object, record: bytes) -> None:
+        """Append what later records build on, and have every segment of the journal begin with it."""
+        self._journal.header[name] = record
+        self._journal.append(record)
 
-    def _changes(self, record: StepRecord, place: Callable[[int], PlaceLike]) -> Iterator[Point]:
-        """Yield phase and cycle around a change."""
-        here = self._here
-        if here is None or (here.stop is not None and record.real_step >= here.stop):
-            yield from self.last_place()
-            self._here = place(record.real_step)
-            self._phase += 1
-            yield from self._at(record, self._phase, self._here.cycle)
-        self._last = record
 
-    @staticmethod
-    def _at(record: StepRecord, phase: int, cycle: int) -> Iterator[Point]:
-        yield Point("schedule/phase", float(phase), record.axis, record.timestamp)
-        yield Point("schedule/cycle", float(cycle), record.axis, record.timestamp)
+def metrics_note(record: MetricRecord) -> bytes:
+    """Return the journal's record of some measured values."""
+    return note(**{"is": "metrics"}, **record._asdict())
+
+
+def _names(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a name for each group: its own, or its index. Of two with the same name, the later one adds its index."""
+    names: list[str] = []
+    for index, group in enumerate(groups):
+        name = str(group.get("name", index))
+        names.append(f"{name}#{index}" if name in names else name)
+    return names
+
+
+def _value(group: Mapping[str, Any], key: str) -> Any:
+    """Return a value of a group, or None."""
+    if key == "momentum" and key not in group and "betas" in group:
+        return group["betas"][0]
+    return group.get(key)

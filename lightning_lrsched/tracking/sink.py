@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_\-. ]")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_\-. ]|^\.\.?$")
+_LONGEST_KEY = 250
 
 
 class Point(NamedTuple):
@@ -24,26 +26,49 @@ class Point(NamedTuple):
     timestamp: int
 
 
-class Sink(Protocol):
-    """A tracker's run, as far as this package writes to it. All of it is called from one thread, never in training."""
+class PointSink(Protocol):
+    """What takes points."""
 
     @property
     def batch_size(self) -> int:
         """Most points that one `write` takes."""
 
     def write(self, points: Sequence[Point]) -> None:
-        """Store points; all of them or an exception."""
+        """Store points; all of them or an exception. A point that is stored a second time must be there once."""
+
+
+class Sink(PointSink, Protocol):
+    """A tracker's run, as far as this package writes to it. None of it is called in training's own thread.
+
+    Points come from one thread, everything else from another one.
+    """
 
     def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Store what is constant over the run."""
 
     def upload(self, path: Path, folder: str) -> None:
-        """Store a file in a folder of the run."""
+        """Store a file, or a folder, in a folder of the run. What is there by that name is replaced."""
+
+    def last_steps(self) -> Mapping[str, int]:
+        """Return the last step of every curve that the run has."""
 
     def finish(self, status: str) -> None:
         """End the run as ``FINISHED``, ``FAILED`` or ``KILLED``."""
 
+    def is_final(self, failure: Exception) -> bool:
+        """Return whether trying again is useless until somebody does something: no such run, no permission."""
+
 
 def key_part(name: object) -> str:
     """Return a name as a part of a key, one to one: what no tracker takes is written as its number, ``:2f:``."""
-    return _NOT_PLAIN.sub(lambda found: f":{ord(found[0]):x}:", str(name)) or "::"
+    return _NOT_PLAIN.sub(lambda found: "".join(f":{ord(sign):x}:" for sign in found[0]), str(name)) or "::"
+
+
+def key_of(*names: object) -> str:
+    """Return the key made of names; what is too long for a tracker ends in a digest of the whole.
+
+    >>> key_of("lr", "SGD", "head/out")
+    'lr/SGD/head:2f:out'
+    """
+    key = "/".join(map(key_part, names))
+    return key if len(key) <= _LONGEST_KEY else f"{key[: _LONGEST_KEY - 17]}:{sha256(key.encode()).hexdigest()[:16]}"

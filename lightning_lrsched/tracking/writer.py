@@ -1,109 +1,243 @@
-"""The writer: takes what training records without waiting, and hands it to a sink from a thread of its own."""
+"""The writer: brings what training recorded to a sink, from threads of its own."""
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from lightning_lrsched.tracking.sink import Point, Sink
+from lightning_lrsched.tracking import tasks
+from lightning_lrsched.tracking.delivery import Delivery
+from lightning_lrsched.tracking.journal import SEGMENT_BYTES, Journal, note
+from lightning_lrsched.tracking.masking import masked
+from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
+from lightning_lrsched.tracking.sink import Sink
+from lightning_lrsched.tracking.spool import Spool
+from lightning_lrsched.tracking.thinning import Thinning
 
-MOST_PENDING = 200_000
-_PATIENCE = (0.5, 1.0, 2.0, 5.0, 10.0)
+Job = Callable[[Sink], None]
+PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds between two tries of what fails; the last one again and again."""
+
+_LOOK = 0.25  # seconds between two looks at the journal
+
+
+class Settings(NamedTuple):
+    """How a writer works.
+
+    Args:
+        thinning: which steps are kept.
+        deliver_every: seconds after which points are delivered that do not make a full batch.
+        segment_bytes: size of the journal's segments.
+        title: heading of the picture.
+        picture: name of the picture's file.
+    """
+
+    thinning: Thinning = Thinning()
+    deliver_every: float = 5.0
+    segment_bytes: int = SEGMENT_BYTES
+    title: str = "learning rate"
+    picture: str = "lr.png"
 
 
 class Writer:
-    """Hands records to a sink in batches, off the training thread.
+    """Delivers the journal of a fit while it grows, and does tasks beside it.
 
-    Training pays one append to a deque. A sink that fails is tried again, with growing pauses; meanwhile records
-    wait, and past `MOST_PENDING` the oldest are dropped and counted. Nothing ever raises into training.
+    Training appends to the `journal` and does not wait for anything. One thread delivers points, another one does
+    tasks, so that an upload keeps no point waiting. What fails is tried again; nothing is ever raised into training.
 
     Args:
-        sink: where the points go.
-        expand: turns one record into its points, in the writer's thread.
+        sink: where everything goes.
+        spool: the folder of the journal; None where none can be written.
         tell: called once with a message when something is wrong.
-        every: seconds between two deliveries.
+        settings: how to work.
+        prepare: called in the thread before the first delivery; returns by key the last step that the run has.
     """
 
     def __init__(
-        self, sink: Sink, expand: Callable[[Any], Iterable[Point]], tell: Callable[[str], None], every: float = 1.0
+        self,
+        sink: Sink,
+        spool: Spool | None,
+        tell: Callable[[str], None],
+        settings: Settings = Settings(),  # noqa: B008 - a frozen value
+        prepare: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """Start the thread."""
-        self.dropped = 0
-        self.failing = False
+        """Start the threads."""
+        self.journal = Journal(None if spool is None else spool.folder, tell, settings.segment_bytes)
+        self.reason = ""
         self._sink = sink
-        self._expand = expand
+        self._spool = spool
         self._tell = tell
-        self._every = every
-        self._told = False
-        self._records: deque[Any] = deque(maxlen=MOST_PENDING)
-        self._jobs: deque[Callable[[Sink], None]] = deque()
-        self._last: Sequence[Callable[[Sink], None]] = ()
+        self._settings = settings
+        self._prepare = prepare
+        self._delivery: Delivery | None = None
+        self._delivered = False
+        self._failing = False
+        self._stuck = False
+        self._abandoned = False
+        self._jobs: deque[tuple[Job, Path | None]] = deque()
+        self._lost_jobs = 0
+        self._tasks = 0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="lrsched-writer", daemon=True)
-        self._thread.start()
+        self._deadline = float("inf")
+        self._status = "FINISHED"
+        self._concluded = False
+        self._threads = [
+            threading.Thread(target=work, name=f"lrsched-{name}", daemon=True)
+            for name, work in (("points", self._deliver), ("tasks", self._work))
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def record(self, record: Any) -> None:
-        """Take a record; costs the training thread one append."""
-        if len(self._records) == MOST_PENDING:
-            self.dropped += 1
-        self._records.append(record)
+    def record(self, record: MetricRecord) -> None:
+        """Record measured values."""
+        self.journal.append(metrics_note(record))
 
-    def run(self, job: Callable[[Sink], None]) -> None:
-        """Have the thread do something else with the sink: an upload, or what is constant over the run."""
-        self._jobs.append(job)
+    def run(self, job: Job) -> None:
+        """Have the tasks' thread do something with the sink. A replay does not know of it; see `task`."""
+        self._jobs.append((job, None))
 
-    def close(self, timeout: float, last: Sequence[Callable[[Sink], None]] = ()) -> bool:
-        """Deliver what is left and do the last jobs, for at most ``timeout`` seconds. Return whether all arrived."""
-        self._last = last
+    def task(self, task: Mapping[str, Any]) -> None:
+        """Have the tasks' thread do one of `tracking.tasks`, or a replay if this process cannot."""
+        path = None
+        if self._spool is not None:
+            self._tasks += 1
+            with suppress(OSError):  # a full disk has been told by the journal
+                path = self._spool.write(f"tasks/{self._tasks:06d}.json", task)
+        self._jobs.append((partial(tasks.perform, task), path))
+
+    def close(self, timeout: float, status: str) -> bool:
+        """Deliver what is left and end the run, for at most ``timeout`` seconds. Return whether all arrived."""
+        self._status = status
+        self.journal.append(note(**{"is": "end", "status": status}))
+        self.journal.close()
+        self._deadline = time.monotonic() + timeout
         self._closing.set()
-        self._thread.join(timeout)
-        return not self._thread.is_alive() and not self._records and not self._jobs and not self.dropped
+        for thread in self._threads:
+            thread.join(max(0.0, self._deadline - time.monotonic()) + 0.1)
+        done = self._delivered and self._concluded and not (self._jobs or self._lost_jobs or self.journal.dropped)
+        if self._spool is not None:
+            if done:
+                self._spool.remove()
+            else:
+                self._abandoned = True
+                if not any(thread.is_alive() for thread in self._threads):
+                    self._spool.release()
+        return done
 
-    def _work(self) -> None:
-        """Deliver at every interval, and once more at the end."""
-        while not self._closing.wait(self._every):
-            self._deliver()
-        self._deliver()
-        for job in self._last:
-            self._attempt(job)
+    @property
+    def infinite_values(self) -> Sequence[str]:
+        """Keys of values that no tracker takes, one for each value."""
+        return () if self._delivery is None else self._delivery.infinite
 
     def _deliver(self) -> None:
-        """Hand over everything that is waiting: first the jobs, then the points."""
-        while self._jobs:
-            self._attempt(self._jobs[0])
-            self._jobs.popleft()
-        points = self._points()
-        while batch := list(islice(points, self._sink.batch_size)):
-            if not self._attempt(partial(_write, batch)):
-                self.dropped += len(batch)
+        """Deliver the points: a batch as soon as it is full, and what there is after a while or at the end."""
+        delivery = self._attempt(self._begin)
+        if delivery is None:
+            return
+        self._delivery = delivery
+        pushed = time.monotonic()
+        while True:
+            closing = self._closing.is_set()  # before the look: what is found then is all there is
+            full = delivery.fill()
+            if closing and not full:
+                self._guarded(delivery.finish)
+            if (full or closing or time.monotonic() >= pushed + self._settings.deliver_every) and delivery.waiting:
+                if self._attempt(lambda: delivery.push() or True) is None:
+                    return
+                pushed = time.monotonic()
+            if full:
+                continue
+            if closing:
+                self._delivered = True
+                return
+            self._closing.wait(_LOOK)
 
-    def _points(self) -> Iterator[Point]:
-        """Yield the points of the waiting records, oldest first."""
-        while self._records:
-            yield from self._expand(self._records.popleft())
+    def _begin(self) -> Delivery:
+        after = self._prepare()
+        return Delivery(self._sink, self._spool, self.journal, self._settings.thinning, after)
 
-    def _attempt(self, job: Callable[[Sink], None]) -> bool:
-        """Do a job, again and again with growing pauses; give it up, told once, when the last pause is over."""
-        for pause in (*_PATIENCE, None):
-            try:
-                job(self._sink)
-            except Exception as failure:
-                self.failing = True
-                if not self._told:
-                    self._told = True
-                    reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
-                    self._tell(f"Tracking fails, training goes on: {reason}")
-                if pause is not None:
-                    time.sleep(pause)
+    def _work(self) -> None:
+        """Do the jobs in their order; one that fails is tried again after the others."""
+        points = self._threads[0]
+        while not (self._closing.is_set() and not self._jobs and not points.is_alive()):
+            if self._jobs:
+                job, path = self._jobs[0]
+                done = self._attempt(partial(_done, job, self._sink), patience=len(PAUSES)) is not None
+                self._jobs.popleft()
+                if done and path is not None:
+                    path.unlink(missing_ok=True)
+                self._lost_jobs += not done
             else:
-                self.failing = False
-                return True
-        return False
+                points.join(_LOOK) if self._closing.is_set() else self._closing.wait(_LOOK)
+        if time.monotonic() < self._deadline:
+            self._conclude()
+        if self._abandoned and self._spool is not None:
+            self._spool.release()
+
+    def _conclude(self) -> None:
+        """Store the files of the whole fit, and end the run."""
+        delivery, settings = self._delivery, self._settings
+        last: list[Job] = [lambda sink: sink.finish(self._status)]
+        if delivery is not None and self._delivered:
+            last = [*map(_uploads, () if self._spool is None else self._spool.files()), *last]
+            picture = partial(tasks.upload_curve, curves=delivery.curves, title=settings.title, name=settings.picture)
+            self._attempt(partial(_done, picture, self._sink), patience=1)  # if it cannot be drawn, nothing is lost
+        results = [self._attempt(partial(_done, job, self._sink), patience=1) is not None for job in last]
+        self._concluded = all(results)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Do something of which nothing else depends: a full disk keeps no point from being delivered."""
+        try:
+            action()
+        except OSError as failure:
+            self._note_failure(failure)
+
+    def _attempt(self, action: Callable[[], Any], patience: float = float("inf")) -> Any:
+        """Do something, again and again with growing pauses. Return its result, or None when it is given up.
+
+        It is given up when the time is over, at the end of the fit also when no time would help, and after
+        ``patience`` failures in a row while points arrive.
+        """
+        failures = 0
+        while True:
+            try:
+                result = action()
+            except Exception as failure:
+                failures += 1
+                self._note_failure(failure)
+                self._stuck |= patience == float("inf")
+                final = self._sink.is_final(failure) or isinstance(failure, FileNotFoundError)
+                closing = self._closing.is_set()
+                tired = failures > patience and not self._stuck
+                if (final and closing) or tired or time.monotonic() >= self._deadline:
+                    return None
+                pause = PAUSES[min(failures, len(PAUSES)) - 1]
+                if closing:
+                    time.sleep(min(pause, max(0.0, self._deadline - time.monotonic())))
+                else:
+                    self._closing.wait(pause)
+            else:
+                self._stuck &= patience < float("inf")
+                return result
+
+    def _note_failure(self, failure: Exception) -> None:
+        """Tell the first failure, and remember why."""
+        self.reason = masked((str(failure).strip() or type(failure).__name__).splitlines()[0])
+        if not self._failing:
+            self._failing = True
+            self._tell(f"Tracking fails, training goes on: {self.reason}")
 
 
-def _write(batch: list[Point], sink: Sink) -> None:
-    """Store one batch."""
-    sink.write(batch)
+def _done(job: Job, sink: Sink) -> bool:
+    """Do a job, and say so."""
+    job(sink)
+    return True
+
+
+def _uploads(path: Path) -> Job:
+    """Return the job to upload packed steps."""
+    return lambda sink: sink.upload(path, tasks.STEPS_FOLDER)

@@ -34,8 +34,17 @@ class Keeps:
     def upload(self, path: Path, folder: str) -> None:
         self.files[f"{folder}/{path.name}"] = path.read_bytes()
 
+    def last_steps(self) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        for point in self.points:
+            found[point.key] = max(point.step, found.get(point.key, point.step))
+        return found
+
     def finish(self, status: str) -> None:
         self.status = status
+
+    def is_final(self, failure: Exception) -> bool:
+        return False
 
 
 class Fails(Keeps):
@@ -96,6 +105,7 @@ class JsonLines:
         self.run_id = str(path)
 
     def _append(self, *rows: Any) -> None:
+        self.path.touch()
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
@@ -108,5 +118,19 @@ class JsonLines:
     def upload(self, path: Path, folder: str) -> None:
         self._append({"file": f"{folder}/{path.name}", "bytes": path.stat().st_size})
 
+    def last_steps(self) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        for row in self.rows():
+            if "key" in row:
+                found[row["key"]] = max(row["step"], found.get(row["key"], row["step"]))
+        return found
+
     def finish(self, status: str) -> None:
         self._append({"status": status})
+
+    def is_final(self, failure: Exception) -> bool:
+        return isinstance(failure, PermissionError)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What was written; a point that was written again is the same line."""
+        return [json.loads(line) for line in dict.fromkeys(self.path.read_text().splitlines())]

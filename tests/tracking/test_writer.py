@@ -1,134 +1,185 @@
-"""The writer: in order, in batches, again after a failure, never waiting and never raising."""
+"""The writer: in order, in batches, again after a failure, never waiting, never raising, nothing lost."""
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lightning_lrsched.tracking import writer as module
-from lightning_lrsched.tracking.sink import Point, Sink
-from lightning_lrsched.tracking.writer import Writer
+from lightning_lrsched.tracking import tasks, writer
+from lightning_lrsched.tracking.recorder import MetricRecord
+from lightning_lrsched.tracking.sink import Sink
+from lightning_lrsched.tracking.spool import Spool
+from lightning_lrsched.tracking.writer import Settings, Writer
 from tests.tracking.sinks import Fails, Hangs, Keeps
+from tests.tracking.spooling import Groups, make_spool, record_steps, recorder
+
+Make = Callable[..., Writer]
+LRS = "lr/SGD/0"
 
 
-def one(record: int) -> Iterator[Point]:
-    yield Point("lr", float(record), record, 0)
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between two tries that a test can wait for."""
-    monkeypatch.setattr(module, "_PATIENCE", (0.01, 0.01))
+    monkeypatch.setattr(writer, "PAUSES", (0.01, 0.02))
+    monkeypatch.setattr(writer, "_LOOK", 0.01)
 
 
-def make(sink: Sink, told: list[str] | None = None, every: float = 0.01) -> Writer:
+@pytest.fixture(params=["on disk", "in memory"])
+def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Spool | None:
+    return make_spool(tmp_path / "spools") if request.param == "on disk" else None
+
+
+def make(sink: Sink, spool: Spool | None, told: list[str] | None = None, every: float = 0.01, **more: Any) -> Writer:
     messages: list[str] = [] if told is None else told
-    return Writer(sink, one, messages.append, every)
+    return Writer(sink, spool, messages.append, Settings(deliver_every=every, **more))
 
 
-def test_all_arrives_in_order() -> None:
+def record(made: Writer, count: int, start: int = 0) -> None:
+    groups: Groups = [{}]
+    steps = recorder(made.journal, groups)
+    for _ in range(start):
+        steps._axis()
+    record_steps(steps, groups, [0.5] * count, start)
+
+
+def test_all_arrives_in_order_and_the_spool_is_gone(spool: Spool | None, tmp_path: Path) -> None:
     sink = Keeps()
-    writer = make(sink)
-    for record in range(2_500):
-        writer.record(record)
-    assert writer.close(10)
-    assert [point.step for point in sink.points] == list(range(2_500))
+    made = make(sink, spool)
+    record(made, 2_500)
+    assert made.close(10, "FINISHED")
+    assert [point.step for point in sink.points if point.key == LRS] == list(range(2_500))
+    assert sink.status == "FINISHED"
+    assert not (tmp_path / "spools").exists()
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_no_batch_is_larger_than_the_sink_takes(size: int) -> None:
+def test_no_batch_is_larger_than_the_sink_takes(spool: Spool | None, size: int) -> None:
     sink = Keeps(batch_size=size)
-    writer = make(sink, every=60)
-    for record in range(50):
-        writer.record(record)
-    assert writer.close(10)
+    made = make(sink, spool, every=60)
+    record(made, 50)
+    assert made.close(10, "FINISHED")
     assert [len(batch) for batch in sink.batches] == [size] * (50 // size) + [50 % size] * bool(50 % size)
 
 
-def test_jobs_run_in_order_in_the_writers_thread_and_the_last_ones_at_the_end() -> None:
+def test_a_full_batch_does_not_wait_and_a_part_of_one_waits_its_time(spool: Spool | None) -> None:
+    sink = Keeps(batch_size=100)
+    made = make(sink, spool, every=60)
+    record(made, 250)
+    deadline = time.monotonic() + 5
+    while len(sink.points) < 200 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert len(sink.points) == 200
+    made.close(10, "FINISHED")
+    assert len(sink.points) == 250
+
+
+def test_many_segments_are_delivered_and_removed_while_training_goes_on(tmp_path: Path) -> None:
+    spool, sink = make_spool(tmp_path), Keeps()
+    made = make(sink, spool, segment_bytes=2000)
+    record(made, 500)
+    deadline = time.monotonic() + 5
+    while len(spool.segments()) > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(spool.segments()) == 1
+    assert len(spool.files()) >= 5
+    assert made.close(10, "FINISHED")
+    assert sorted({point.step for point in sink.points}) == list(range(500))
+    assert len(sink.points) == 500
+    assert len([name for name in sink.files if name.startswith("schedule/steps/")]) >= 6
+
+
+def test_jobs_run_in_their_order_beside_the_points(spool: Spool | None) -> None:
     seen: list[tuple[str, str]] = []
-    writer = make(Keeps())
+    made = make(Keeps(), spool)
     for name in ("first", "second"):
-        writer.run(lambda sink, name=name: seen.append((name, threading.current_thread().name)))  # type: ignore[misc]
-    writer.record(1)
-    assert writer.close(10, [lambda sink: seen.append(("last", threading.current_thread().name))])
-    assert seen == [(name, "lrsched-writer") for name in ("first", "second", "last")]
+        made.run(lambda sink, name=name: seen.append((name, threading.current_thread().name)))  # type: ignore[misc]
+    assert made.close(10, "FINISHED")
+    assert seen == [("first", "lrsched-tasks"), ("second", "lrsched-tasks")]
 
 
-@pytest.mark.usefixtures("patient")
-def test_what_failed_is_tried_again_and_told_once() -> None:
-    sink, told = Fails(times=2), list[str]()
-    writer = make(sink, told)
-    for record in range(10):
-        writer.record(record)
-    assert writer.close(10)
+def test_a_job_that_hangs_keeps_no_point_waiting(spool: Spool | None) -> None:
+    sink, release = Keeps(), threading.Event()
+    made = make(sink, spool)
+    made.run(lambda sink: (release.wait(10), None)[1])
+    record(made, 20)
+    deadline = time.monotonic() + 5
+    while len(sink.points) < 20 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(sink.points) == 20
+    release.set()
+    assert made.close(10, "FINISHED")
+
+
+def test_what_failed_is_tried_again_and_told_once(spool: Spool | None) -> None:
+    sink, told = Fails(times=4), list[str]()
+    made = make(sink, spool, told)
+    record(made, 10)
+    made.task(tasks.describe({"a": "b"}, {}))
+    assert made.close(10, "FINISHED")
     assert [point.step for point in sink.points] == list(range(10))
+    assert (sink.params, sink.status) == ({"a": "b"}, "FINISHED")
     assert told == ["Tracking fails, training goes on: disk full"]
-    assert not writer.failing
 
 
-@pytest.mark.usefixtures("patient")
-def test_what_is_given_up_is_counted() -> None:
-    sink, told = Fails(), list[str]()
-    writer = make(sink, told, every=60)
-    for record in range(10):
-        writer.record(record)
-    assert not writer.close(10)
-    assert writer.dropped == 10
-    assert writer.failing
+def test_what_is_not_taken_in_time_stays_in_the_spool(tmp_path: Path) -> None:
+    spool, told = make_spool(tmp_path), list[str]()
+    made = make(Fails(), spool, told)
+    record(made, 10)
+    made.task(tasks.describe({"a": "b"}, {}))
+    made.record(MetricRecord(9, 1, {"val_loss": 0.5}))
+    begin = time.monotonic()
+    assert not made.close(0.3, "FINISHED")
+    assert time.monotonic() - begin < 5
     assert len(told) == 1
+    again = Spool.open(spool.folder)
+    assert again.segments() == [0]
+    assert len(again.tasks()) == 1
+    assert again.marked() == (0, 0)
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_last_job_that_fails_does_not_keep_the_next_from_running() -> None:
+def test_a_job_that_always_fails_keeps_neither_the_next_nor_the_status_from_being_stored(spool: Spool | None) -> None:
     sink = Keeps()
 
     def broken(sink: Sink) -> None:
         raise RuntimeError("no picture")
 
-    writer = make(sink, [])
-    writer.close(10, [broken, lambda sink: sink.finish("FINISHED")])
-    assert sink.status == "FINISHED"
+    made = make(sink, spool, [])
+    made.run(broken)
+    made.task(tasks.text("plan.json", "{}"))
+    assert not made.close(10, "FAILED")
+    assert sink.status == "FAILED"
+    assert sink.files["schedule/plan.json"] == b"{}"
 
 
-def test_only_the_first_line_of_a_reason_is_told() -> None:
+def test_only_the_first_line_of_a_reason_is_told_without_its_password(spool: Spool | None) -> None:
     told: list[str] = []
-    writer = make(Fails(times=1, reason="first\nsecond"), told)
-    writer.record(1)
-    writer.close(10)
-    assert told == ["Tracking fails, training goes on: first"]
+    made = make(Fails(times=1, reason="no http://ann:s3cret@host/\nsecond"), spool, told)
+    record(made, 1)
+    made.close(10, "FINISHED")
+    assert told == ["Tracking fails, training goes on: no http://***@host/"]
 
 
-def test_past_the_most_the_oldest_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_PENDING", 100)
-    sink = Keeps()
-    writer = make(sink, every=60)
-    for record in range(130):
-        writer.record(record)
-    assert not writer.close(10)
-    assert writer.dropped == 30
-    assert [point.step for point in sink.points] == list(range(30, 130))
-
-
-def test_closing_waits_no_longer_than_it_is_told() -> None:
+def test_closing_waits_no_longer_than_it_is_told(spool: Spool | None) -> None:
     sink = Hangs()
-    writer = make(sink)
-    writer.record(1)
+    made = make(sink, spool)
+    record(made, 1)
     begin = time.monotonic()
-    assert not writer.close(0.3)
+    assert not made.close(0.3, "FINISHED")
     assert 0.25 < time.monotonic() - begin < 5
     sink.released.set()
 
 
-def test_recording_does_not_wait_for_a_sink_that_hangs() -> None:
+def test_recording_does_not_wait_for_a_sink_that_hangs(spool: Spool | None) -> None:
     sink = Hangs()
-    writer = make(sink)
-    writer.record(0)
+    made = make(sink, spool)
+    record(made, 1)
     time.sleep(0.1)
     begin = time.monotonic()
-    for record in range(1_000):
-        writer.record(record)
+    record(made, 1_000, start=1)
     assert time.monotonic() - begin < 0.5
     sink.released.set()
-    writer.close(10)
+    made.close(10, "FINISHED")

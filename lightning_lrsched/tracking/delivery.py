@@ -1,0 +1,162 @@
+"""Delivery: what a journal holds, brought to a sink in order, from where the last delivery stopped."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_lrsched.tracking.columns import pack_segment
+from lightning_lrsched.tracking.curve import Curve
+from lightning_lrsched.tracking.journal import Journal, decode
+from lightning_lrsched.tracking.points import Expander
+from lightning_lrsched.tracking.sink import Point, PointSink
+from lightning_lrsched.tracking.spool import Spool
+from lightning_lrsched.tracking.thinning import Thinning
+
+_READ = 1 << 20
+
+
+class Delivery:
+    """Reads the journal of a fit, as it grows or as it was left, and writes its points to a sink.
+
+    How far it came is marked in the spool after every write. A replay begins there: it reads the segment from its
+    start, because which points are kept depends on the steps before, and writes only what comes after the mark.
+
+    Args:
+        sink: where the points go.
+        spool: where the journal lies; None for one that is in memory alone.
+        journal: the journal of a fit that is running; None for one that was left.
+        thinning: which steps are kept.
+        after: by key, the last step that the run has already.
+    """
+
+    def __init__(
+        self,
+        sink: PointSink,
+        spool: Spool | None,
+        journal: Journal | None,
+        thinning: Thinning,
+        after: Mapping[str, int],
+    ) -> None:
+        """Begin at the mark."""
+        self.curves: dict[str, Curve] = {}
+        self.infinite: list[str] = []
+        self.written = 0
+        self.unread = 0
+        self.status: str | None = None
+        self._sink = sink
+        self._spool = spool
+        self._journal = journal
+        self._thinning = thinning
+        self._after = after
+        self._segment, self._marked = (0, 0) if spool is None else spool.marked()
+        self._waiting: list[Point] = []
+        self._begin(self._segment)
+
+    @property
+    def waiting(self) -> int:
+        """Points that have been read and not written."""
+        return len(self._waiting)
+
+    def fill(self) -> bool:
+        """Read until a batch is waiting; return whether there is one, so that there may be more to read."""
+        while len(self._waiting) < self._sink.batch_size:
+            if not (self._expand() or self._load() or self._next_segment() or self._load_memory()):
+                return False
+        return True
+
+    def push(self) -> None:
+        """Write what is waiting, and mark it as delivered; an exception leaves the rest for the next call."""
+        size = self._sink.batch_size
+        while self._waiting:
+            self._sink.write(self._waiting[:size])
+            self.written += len(self._waiting[:size])
+            del self._waiting[:size]
+        if self._spool is not None:
+            self._spool.mark(self._segment, self._base + self._at)
+            for index in self._spool.segments():
+                if index < self._segment:
+                    self._spool.segment(index).unlink(missing_ok=True)
+
+    def run(self) -> None:
+        """Deliver everything that is there."""
+        while self.fill():
+            self.push()
+        self.push()
+
+    def _begin(self, segment: int) -> None:
+        """Read a segment from its start."""
+        self._segment = segment
+        self._expander = Expander(self._thinning, self._after, self.curves, self.infinite)
+        self._data, self._at, self._base = b"", 0, 0
+
+    def _expand(self) -> bool:
+        """Make points of the next part of what was read; return whether there was one."""
+        behind = self._marked - self._base
+        data = self._data[:behind] if self._at < behind else self._data
+        for part, stop in decode(data, self._at, self._expander.most(self._sink.batch_size)):
+            points = list(self._expander.add(part))
+            if isinstance(part, dict) and part["is"] == "end":
+                points += self._expander.end()
+                self.status = part["status"]
+            if self._at >= behind:
+                self._waiting += points
+            self._at = stop
+            return True
+        return False
+
+    def _load(self) -> bool:
+        """Read on in the segment; return whether there was more."""
+        if self._spool is None:
+            return False
+        try:
+            with self._spool.segment(self._segment).open("rb") as file:
+                file.seek(self._base + len(self._data))
+                more = file.read(_READ)
+        except FileNotFoundError:
+            return False
+        self._base += self._at
+        self._data, self._at = self._data[self._at :] + more, 0
+        return bool(more)
+
+    def _next_segment(self) -> bool:
+        """Go over to the next segment if this one is complete; return whether it did."""
+        if self._spool is None or not self._spool.segment(self._segment + 1).exists():
+            return False
+        if self._load() or self._expand():  # written between the last look and the beginning of the next one
+            return True
+        self._end_segment()
+        self._waiting += self._expander.end()
+        self._marked = 0
+        self._begin(self._segment + 1)
+        return True
+
+    def _load_memory(self) -> bool:
+        """Take what the journal keeps in memory since the disk refused it; return whether there was some."""
+        if self._journal is None or self._journal.on_disk or not self._journal.memory:
+            return False
+        if self._load():  # written between the last look and the refusal
+            return True
+        self._base += self._at
+        self._data, self._at = self._journal.take_memory(_READ), 0
+        return True
+
+    def finish(self) -> None:
+        """Bring the last segment to its end: nothing comes after it."""
+        self.unread += len(self._data) - self._at
+        self._waiting += self._expander.end() if self.status is None else []
+        self._end_segment()
+
+    def _end_segment(self) -> None:
+        """Pack the segment's steps into a file that waits for its upload."""
+        if self._spool is None:
+            return
+        source = self._spool.segment(self._segment)
+        target = packed_path(self._spool, self._segment)
+        if source.exists() and not target.exists():
+            pack_segment(source.read_bytes(), target)
+
+
+def packed_path(spool: Spool, segment: int) -> Path:
+    """Return the file with the packed steps of a segment; the names sort as the steps were made."""
+    created: Any = spool.manifest.get("created", 0)
+    return spool.folder / "steps" / f"{created:013d}-{segment:06d}.npz"

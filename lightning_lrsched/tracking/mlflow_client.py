@@ -1,0 +1,114 @@
+"""An MLflow client that answers in time: the one room that touches what MLflow does not promise to keep.
+
+MLflow's own HTTP client tries a request 7 times within minutes, and a server that hangs holds it for 20. Its settings
+are read from the environment at every call, so they cannot be changed for one client without changing them for the
+user's. Here the store of one client is replaced by one whose requests say themselves how long they may take.
+"""
+
+import json
+import math
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_FINAL = frozenset({
+    "BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST",
+    "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "ENDPOINT_NOT_FOUND", "NOT_FOUND", "FEATURE_DISABLED",
+})  # fmt: skip
+
+
+def open_client(tracking_uri: str, request_timeout: float, retries: int = 0) -> "MlflowClient":
+    """Return a client of a store; over HTTP each of its requests is bounded in time.
+
+    Args:
+        tracking_uri: where the store is.
+        request_timeout: seconds a request may take; ``MLFLOW_HTTP_REQUEST_TIMEOUT`` wins where it is set.
+        retries: how often a request is made again that failed for a reason that may pass.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri)
+    if tracking_uri.startswith(("http://", "https://")):
+        given = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT")
+        client._tracking_client = _bounded(tracking_uri, float(given or request_timeout), retries)
+    return client
+
+
+def store_of(client: "MlflowClient") -> Any:
+    """Return the store behind a client, whose `log_batch` takes points as they are."""
+    return client._tracking_client.store
+
+
+def last_steps_of(client: "MlflowClient", run_id: str) -> dict[str, int]:
+    """Return the last step of every metric of a run."""
+    return {metric.key: metric.step for metric in client.get_run(run_id).data._metric_objs}
+
+
+def is_final(failure: Exception) -> bool:
+    """Return whether MLflow has refused for a reason that time does not heal."""
+    from mlflow.exceptions import MlflowException
+
+    return isinstance(failure, MlflowException) and failure.error_code in _FINAL
+
+
+def _bounded(tracking_uri: str, timeout: float, retries: int) -> Any:
+    """Return MLflow's tracking client over a REST store whose requests end in time."""
+    from mlflow.store.tracking.rest_store import RestStore
+    from mlflow.tracking._tracking_service.client import TrackingServiceClient
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.proto_json_utils import parse_dict
+    from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+    send: Any = http_request
+    fill: Any = parse_dict
+    bounds: dict[str, Any] = {"max_retries": retries, "timeout": timeout, "raise_on_status": False}
+
+    class BoundedStore(RestStore):
+        def _call_endpoint(
+            self,
+            api: Any,
+            json_body: Any = None,
+            endpoint: Any = None,
+            retry_timeout_seconds: Any = None,
+            response_proto: Any = None,
+        ) -> Any:
+            found, method = (self._V3_METHOD_TO_INFO if api in self._V3_APIS else self._METHOD_TO_INFO)[api]
+            path = endpoint or found
+            body = {} if json_body is None else {"params" if method == "GET" else "json": _loaded(json_body)}
+            answer = send(self.get_host_creds(), path, method, **bounds, **body)
+            message = response_proto or api.Response()
+            if answer.status_code != 204:
+                fill(js_dict=verify_rest_response(answer, path).json(), message=message)
+            return message
+
+        def log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
+            """Store points without building a message of each first; what else there is goes MLflow's own way."""
+            if params or tags:
+                super().log_batch(run_id, [], params, tags)  # type: ignore[no-untyped-call]
+            if metrics:
+                path = "/api/2.0/mlflow/runs/log-batch"
+                rows = [
+                    {"key": m.key, "value": _json_number(m.value), "timestamp": m.timestamp, "step": m.step}
+                    for m in metrics
+                ]
+                body = {"run_id": run_id, "metrics": rows}
+                answer = send(self.get_host_creds(), path, "POST", **bounds, json=body)
+                verify_rest_response(answer, path)
+
+    class BoundedClient(TrackingServiceClient):
+        store = BoundedStore(partial(get_default_host_creds, tracking_uri))  # type: ignore[no-untyped-call]
+
+    return BoundedClient(tracking_uri)  # type: ignore[no-untyped-call]
+
+
+def _loaded(body: Any) -> Any:
+    """Return the body of a request as values."""
+    return json.loads(body) if isinstance(body, str) else body
+
+
+def _json_number(value: float) -> float | str:
+    """Return a number as MLflow's JSON has it: NaN is a text there."""
+    return "NaN" if math.isnan(value) else value

@@ -1,0 +1,145 @@
+"""What a journal's records become: points. The same journal always becomes the same points."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lightning_lrsched.tracking.curve import Curve
+from lightning_lrsched.tracking.journal import Steps
+from lightning_lrsched.tracking.sink import Point
+from lightning_lrsched.tracking.thinning import Thinner, Thinning
+
+_EVERY_MS = 10_000  # between two points of the throughput
+
+
+class _Layout:
+    """The keys of some steps, and what is known of the last one."""
+
+    def __init__(self, fields: Mapping[str, Any], thinning: Thinning, after: Mapping[str, int]) -> None:
+        self.optimizer = int(fields["optimizer"])
+        self.keys: list[str] = list(fields["keys"])
+        self.thinner = Thinner(thinning, fields["scales"])
+        self.after = [after.get(key, -1) for key in self.keys]
+        self.first = min(self.after)
+        self.last: tuple[int, int, list[float]] | None = None
+
+    def boundary(self) -> Iterator[Point]:
+        """Yield what must be kept of the last step; the next one is kept whole."""
+        columns = self.thinner.boundary()
+        if self.last is not None:
+            axis, timestamp, values = self.last
+            for column in columns:
+                if axis > self.after[column]:
+                    yield Point(self.keys[column], values[column], axis, timestamp)
+
+
+class Expander:
+    """Turns the records of one journal segment into points.
+
+    Phase and cycle are written at every change, at the last step of the old value and the first of the new one, so
+    that the line between is flat.
+
+    Args:
+        thinning: which steps are kept.
+        after: by key, the last step that the run has already: nothing up to it becomes a point.
+        curves: where the curves for the picture are collected.
+        infinite: where the keys of values are collected that no tracker takes.
+    """
+
+    def __init__(
+        self, thinning: Thinning, after: Mapping[str, int], curves: dict[str, Curve], infinite: list[str]
+    ) -> None:
+        """Begin with nothing."""
+        self._thinning = thinning
+        self._after = after
+        self._curves = curves
+        self._infinite = infinite
+        self._layouts: dict[int, _Layout] = {}
+        self._place: tuple[float, float] | None = None
+        self._new_place = False
+        self._last: tuple[int, int] | None = None
+        self._window: tuple[int, int] | None = None
+        self._counted = 0
+
+    def most(self, points: int) -> int:
+        """Return how many steps become about this many points at most."""
+        return max(1, points // max((len(layout.keys) for layout in self._layouts.values()), default=1))
+
+    def add(self, part: Steps | dict[str, Any]) -> Iterator[Point]:
+        """Yield the points that a part of the journal adds."""
+        if isinstance(part, Steps):
+            yield from self._steps(self._layouts[part.layout], part)
+        elif part["is"] == "layout":
+            yield from self.end()
+            self._layouts[part["number"]] = _Layout(part, self._thinning, self._after)
+        elif part["is"] == "place":
+            yield from self.end()
+            self._place, self._new_place = (float(part["phase"]), float(part["cycle"])), True
+        elif part["is"] == "metrics":
+            yield from self._metrics(part)
+
+    def end(self) -> Iterator[Point]:
+        """Yield what must be known of the last step before something changes: at a boundary, or at the end."""
+        for layout in self._layouts.values():
+            yield from layout.boundary()
+        if self._last is not None and self._place is not None and not self._new_place:
+            yield from self._at(*self._last)
+
+    def _steps(self, layout: _Layout, steps: Steps) -> Iterator[Point]:
+        if layout.optimizer == 0:
+            yield from self._shared(steps)
+        for column, key in enumerate(layout.keys):
+            self._curves.setdefault(key, Curve()).extend(steps.axis, steps.values[:, column])
+        axis, timestamps, values = steps.axis, steps.timestamps, steps.values
+        if axis[0] <= layout.first:
+            new = axis > layout.first
+            axis, timestamps, values = axis[new], timestamps[new], values[new]
+        if not len(axis):
+            return
+        rows = layout.thinner.kept(axis, values)
+        for column, key in enumerate(layout.keys):
+            after = layout.after[column]
+            for row in rows[column].tolist():
+                if row >= 0:
+                    step, timestamp, value = int(axis[row]), int(timestamps[row]), float(values[row, column])
+                elif layout.last is not None:
+                    step, timestamp, value = layout.last[0], layout.last[1], layout.last[2][column]
+                if step > after:
+                    yield Point(key, value, step, timestamp)
+        layout.last = int(axis[-1]), int(timestamps[-1]), values[-1].tolist()
+
+    def _shared(self, steps: Steps) -> Iterator[Point]:
+        """Yield what is said of the first optimizer's steps for the whole fit: phase, cycle, steps a second."""
+        first = int(steps.axis[0]), int(steps.timestamps[0])
+        if self._new_place:
+            self._new_place = False
+            yield from self._at(*first)
+        self._last = int(steps.axis[-1]), int(steps.timestamps[-1])
+        window = self._window or first
+        at = 0
+        while len(later := (steps.timestamps[at:] >= window[1] + _EVERY_MS).nonzero()[0]):
+            row = at + int(later[0])
+            self._counted += row - at
+            step, now = int(steps.axis[row]), int(steps.timestamps[row])
+            if self._counted:
+                yield from self._new("throughput/steps_per_second", self._counted * 1000 / (now - window[1]), step, now)
+            window, self._counted, at = (step, now), 0, row
+        self._counted += len(steps.axis) - at
+        self._window = window
+
+    def _metrics(self, part: Mapping[str, Any]) -> Iterator[Point]:
+        for key, value in part["values"].items():
+            if math.isinf(value):
+                self._infinite.append(key)
+            else:
+                yield from self._new(key, value, part["axis"], part["timestamp"])
+
+    def _at(self, axis: int, timestamp: int) -> Iterator[Point]:
+        phase, cycle = self._place or (0.0, 0.0)
+        yield from self._new("schedule/phase", phase, axis, timestamp)
+        yield from self._new("schedule/cycle", cycle, axis, timestamp)
+
+    def _new(self, key: str, value: float, axis: int, timestamp: int) -> Iterator[Point]:
+        """Yield a point, if the run does not have this step yet."""
+        if axis > self._after.get(key, -1):
+            yield Point(key, value, axis, timestamp)

@@ -1,0 +1,219 @@
+"""Replay: brings to MLflow what a fit has left in its spool. It can be stopped and begun again at any moment."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning_lrsched.tracking import tasks
+from lightning_lrsched.tracking.delivery import Delivery
+from lightning_lrsched.tracking.masking import masked
+from lightning_lrsched.tracking.mlflow_client import open_client
+from lightning_lrsched.tracking.mlflow_sink import MlflowSink
+from lightning_lrsched.tracking.pick import LAST_FIT, TOKEN, find_run, open_run
+from lightning_lrsched.tracking.sink import Point, PointSink, Sink
+from lightning_lrsched.tracking.spool import Spool, SpoolError, spools
+from lightning_lrsched.tracking.thinning import Thinning
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay has delivered.
+
+    Args:
+        run_id: the run.
+        points: points that were written now.
+        unread: bytes at the end of the journal that are no complete record.
+        status: what the run was set to; None if it was left as it is.
+    """
+
+    run_id: str
+    points: int
+    unread: int
+    status: str | None
+
+
+def find_spools(path: Path) -> list[Path]:
+    """Return the spools that a path means: itself, or those in it.
+
+    Raises:
+        SpoolError: if there is none.
+    """
+    if (path / "spool.json").is_file():
+        return [path]
+    found = list(spools(path))
+    if not found:
+        raise SpoolError(f"{path} is no spool, and there is none in it")
+    return found
+
+
+def replay(
+    folder: Path,
+    tracking_uri: str | None = None,
+    *,
+    request_timeout: float = 30.0,
+    any_experiment: bool = False,
+    progress: Callable[[int], None] = lambda points: None,
+) -> Replayed:
+    """Deliver a spool to its run, and remove it.
+
+    Args:
+        folder: the spool.
+        tracking_uri: the store; None for the one that the spool names, which must then need no password in its URI.
+        request_timeout: seconds a request may take.
+        any_experiment: deliver also if the run is in another experiment than the spool says.
+        progress: called with the number of points that were written so far.
+
+    Raises:
+        SpoolError: if it is no spool, is in use, names no store that can be used, or the run is not the spool's.
+    """
+    spool = Spool.open(folder)
+    try:
+        uri = _uri(spool, tracking_uri)
+        client = open_client(uri, request_timeout, retries=3)
+        sink = MlflowSink(client, _run(client, spool, any_experiment=any_experiment), owned=True)
+        done = deliver(spool, sink, progress)
+    except BaseException:
+        spool.release()
+        raise
+    spool.remove()
+    return done
+
+
+def deliver(spool: Spool, sink: MlflowSink, progress: Callable[[int], None] = lambda points: None) -> Replayed:
+    """Bring everything in a spool to a sink; the spool is left as a shell."""
+    points: PointSink = sink
+    if _last_fit(spool, sink) != spool.manifest["token"]:
+        points = Gaps(sink)
+    delivery = Delivery(points, spool, None, thinning_of(spool), known_steps(spool, sink))
+    while delivery.fill():
+        delivery.push()
+        progress(delivery.written)
+    delivery.finish()
+    delivery.push()
+    progress(delivery.written)
+    for path in spool.tasks():
+        task = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            tasks.perform(task, sink)
+        except FileNotFoundError as gone:
+            raise SpoolError(f"{gone.filename or gone} is not there any more; to go on without it: rm {path}") from gone
+        path.unlink()
+    title, picture = spool.manifest.get("title", "learning rate"), spool.manifest.get("picture", "lr.png")
+    if delivery.curves:
+        tasks.upload_curve(sink, delivery.curves, title, picture)
+    for path in spool.files():
+        sink.upload(path, tasks.STEPS_FOLDER)
+    return Replayed(sink.run_id, delivery.written, delivery.unread, _finish(spool, sink, delivery.status))
+
+
+def thinning_of(spool: Spool) -> Thinning:
+    """Return how the points of a spool are thinned."""
+    every, tolerance = spool.manifest.get("thinning", (1, 0.0))
+    return Thinning(every, tolerance)
+
+
+def known_steps(spool: Spool, sink: Sink) -> Mapping[str, int]:
+    """Return the last step of every curve that the run had before the spool's fit went on with it.
+
+    It is asked for once and kept in the spool: the fit's own points must not count.
+    """
+    if not spool.manifest.get("resumed"):
+        return {}
+    if "known_steps" not in spool.manifest:
+        spool.note(known_steps=dict(sink.last_steps()))
+    known: Mapping[str, int] = spool.manifest["known_steps"]
+    return known
+
+
+def _uri(spool: Spool, given: str | None) -> str:
+    """Return the tracking URI to use: the given one, or the spool's, with the credentials of the environment."""
+    import os
+
+    named = str(spool.manifest.get("uri", ""))
+    if given is not None:
+        return given
+    around = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if around and masked(around) == named:
+        return around
+    if not named or named != named.replace("***", ""):
+        raise SpoolError(
+            f"{spool.folder} is of a run in {named or 'an unnamed store'}, and keeps no password. Pass the URI with "
+            "--tracking-uri, or set MLFLOW_TRACKING_URI"
+        )
+    return named
+
+
+def _run(client: "MlflowClient", spool: Spool, *, any_experiment: bool) -> str:
+    """Return the spool's run in a store; a run of our own that was never opened is opened now.
+
+    Raises:
+        SpoolError: if the run is not there, or in another experiment than the spool says.
+    """
+    facts: Mapping[str, Any] = spool.manifest
+    run_id, name = facts.get("run_id"), facts.get("experiment")
+    found = None
+    if run_id is not None or name is not None:
+        found = find_run(client, run_id, str(name), str(facts.get("run_token")))
+    if found is None:
+        if run_id is not None or name is None:
+            raise SpoolError(
+                f"the run {run_id} of {spool.folder} is not in {masked(client.tracking_uri)}, or deleted. Restore it "
+                f"(mlflow runs restore --run-id {run_id}), or pass another --tracking-uri"
+            )
+        return open_run(client, str(name), str(facts.get("run_name")), {TOKEN: str(facts.get("run_token"))})
+    experiment = client.get_experiment(found.info.experiment_id).name
+    expected = facts.get("experiment_found", name)
+    if expected is not None and experiment != expected and not any_experiment:
+        raise SpoolError(
+            f"{spool.folder} is of a run in experiment {expected!r}, and {found.info.run_id} is in {experiment!r}. "
+            "If that is meant, pass --any-experiment"
+        )
+    if run_id is None:
+        spool.note(run_id=found.info.run_id)
+    return str(found.info.run_id)
+
+
+def _finish(spool: Spool, sink: MlflowSink, status: str | None) -> str | None:
+    """Set the run's status to what the fit has ended with; a fit that left no end was killed.
+
+    A run that another fit goes on with, or that is not ours, is left as it is.
+    """
+    if spool.manifest.get("experiment") is None or _last_fit(spool, sink) != spool.manifest["token"]:
+        return None
+    if sink.client.get_run(sink.run_id).info.status != "RUNNING":
+        return None
+    status = status or "KILLED"
+    sink.finish(status)
+    return status
+
+
+def _last_fit(spool: Spool, sink: MlflowSink) -> str:
+    """Return which fit was the last one to write to the run."""
+    tags = sink.client.get_run(sink.run_id).data.tags
+    return str(tags.get(LAST_FIT, spool.manifest["token"]))
+
+
+class Gaps:
+    """Writes only the steps that a run does not have: a fit that went on with it may have made some of them again.
+
+    Args:
+        sink: the run.
+    """
+
+    def __init__(self, sink: MlflowSink) -> None:
+        """Know of no curve yet."""
+        self.batch_size = sink.batch_size
+        self._sink = sink
+        self._there: dict[str, set[int]] = {}
+
+    def write(self, points: Sequence[Point]) -> None:
+        """Store those points whose step is not there."""
+        for key in {point.key for point in points} - set(self._there):
+            history = self._sink.client.get_metric_history(self._sink.run_id, key)
+            self._there[key] = {metric.step for metric in history}
+        self._sink.write([point for point in points if point.step not in self._there[point.key]])

@@ -1,0 +1,142 @@
+"""A session: the recording of one fit into one run, from its first step to its end."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lightning_lrsched.tracking.masking import masked
+from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
+from lightning_lrsched.tracking.replay import deliver, known_steps
+from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, spools
+from lightning_lrsched.tracking.writer import Settings, Writer
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a session records and delivers.
+
+    Args:
+        spool_dir: where its spool goes, in a folder of its own.
+        request_timeout: seconds a request to a tracking server may take.
+        flush_timeout: seconds that the end waits for the last points.
+        settings: how the writer works.
+    """
+
+    spool_dir: Path
+    request_timeout: float = 30.0
+    flush_timeout: float = 60.0
+    settings: Settings = field(default_factory=Settings)
+
+
+class Session:
+    """Opens the spool and the writer of a fit, and closes them.
+
+    Args:
+        target: the run.
+        options: how to record.
+        tell: called with each message to the user.
+    """
+
+    def __init__(self, target: Target, options: Options, tell: Callable[[str], None]) -> None:
+        """Begin to deliver; the run itself is opened in the writer's thread."""
+        self.target = target
+        self._options = options
+        self._tell = tell
+        self._spool = self._make_spool()
+        fit = target.token if self._spool is None else str(self._spool.manifest["token"])
+        self.sink = sink_for(target, options.request_timeout, fit, tell, self._note_run)
+        self.writer = Writer(self.sink, self._spool, tell, options.settings, self._prepare)
+
+    @property
+    def run_id(self) -> str | None:
+        """The run; None before it is known."""
+        return self.sink.run_id
+
+    @property
+    def earlier(self) -> Earlier:
+        """What a checkpoint keeps of this session."""
+        return Earlier(self.run_id, self.target.token, masked(self.target.uri), self.target.experiment)
+
+    def close(self, status: str) -> None:
+        """Deliver the rest and end the run; what is not taken in time is told, with the command that delivers it."""
+        writer, timeout = self.writer, self._options.flush_timeout
+        if writer.close(timeout, status):
+            if writer.infinite_values:
+                count, key = len(writer.infinite_values), writer.infinite_values[0]
+                self._tell(f"MLflow takes no infinite values: {count} of {key!r} were left out")
+            return
+        reason = writer.reason or "it does not answer"
+        message = f"MLflow has not taken everything in {timeout:g} s (flush_timeout): {reason}."
+        if self._spool is not None:
+            message += (
+                f" The rest is kept in {self._spool.folder}. Deliver it with: lrsched replay {self._spool.folder}"
+            )
+        lost = writer.journal.dropped
+        if lost or (self._spool is None or writer.journal.memory):
+            message += f" There was no room for it on the disk: {lost or 'the last'} steps are lost"
+        self._tell(message)
+
+    def _make_spool(self) -> Spool | None:
+        """Return a spool, or None, told, where none can be written."""
+        target, settings = self.target, self._options.settings
+        facts = target.facts() | {
+            "created": time.time_ns() // 1_000_000,
+            "title": settings.title,
+            "picture": settings.picture,
+            "thinning": [settings.thinning.every, settings.thinning.tolerance],
+            "resumed": self._goes_on,
+        }
+        try:
+            return Spool.create(self._options.spool_dir, facts)
+        except OSError as refused:
+            self._tell(
+                f"The spool cannot be written in {self._options.spool_dir} ({refused.strerror or refused}): tracking "
+                "goes on in memory, and what the tracking server has not taken when the process ends is lost"
+            )
+            return None
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the run has steps of the fit from whose checkpoint this one was resumed."""
+        earlier = self.target.earlier
+        return earlier is not None and (self.target.resume or earlier.run_id == self.target.run_id)
+
+    def _note_run(self, run_id: str, experiment: str) -> None:
+        """Have the spool say which run it is of."""
+        if self._spool is not None:
+            with suppress(OSError):  # a full disk has been told by the journal
+                self._spool.note(run_id=run_id, experiment_found=experiment)
+
+    def _prepare(self) -> Mapping[str, int]:
+        """Deliver what the fits before have left of the same run, and return what the run has then."""
+        if not self._goes_on:
+            return {}
+        sink = self.sink.opened()
+        own = None if self._spool is None else self._spool.folder
+        for folder in spools(self._options.spool_dir):
+            if folder != own:
+                self._take_over(folder, sink.run_id)
+        return sink.last_steps() if self._spool is None else known_steps(self._spool, sink)
+
+    def _take_over(self, folder: Path, run_id: str) -> None:
+        """Deliver the spool of an earlier fit, if it is of this run and nobody else does."""
+        try:
+            spool = Spool.open(folder)
+        except SpoolError:
+            return
+        try:
+            same_token = spool.manifest.get("run_token") == self.target.token
+            if spool.manifest.get("run_id") == run_id or same_token:
+                deliver(spool, self.sink.opened())
+                spool.remove()
+        except SpoolError as left:
+            self._tell(f"An earlier fit of this run has left {folder}: {left}")
+        finally:
+            spool.release()
+
+
+def spool_parent(root: str | Path) -> Path:
+    """Return the folder of the spools in a training's folder; in the working directory where that is remote."""
+    return (Path.cwd() if "://" in str(root) else Path(root).absolute()) / FOLDER

@@ -1,0 +1,162 @@
+"""The spool: a folder, private to the user, with all of a fit that the tracking server has not taken yet."""
+
+import fcntl
+import json
+import os
+import shutil
+import struct
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lightning_lrsched.tracking.journal import segment_path, segments
+
+FOLDER = "lrsched_spool"
+_MANIFEST = "spool.json"
+_MARK = struct.Struct("<qq")
+_IN_USE: set[Path] = set()
+
+
+class SpoolError(Exception):
+    """A spool that cannot be used; the message says why."""
+
+
+class Spool:
+    """Journal segments, how far they were delivered, tasks that are open, and files that wait for their upload.
+
+    Args:
+        folder: where it lies.
+        manifest: what it is of.
+        lock: the open lock file.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], lock: int) -> None:
+        """Take over a folder; see `create` and `open`."""
+        self.folder = folder
+        self.manifest = manifest
+        self._lock = lock
+        self._mark = os.open(folder / "delivered", os.O_RDWR | os.O_CREAT, 0o600)
+
+    @classmethod
+    def create(cls, parent: Path, facts: Mapping[str, Any]) -> "Spool":
+        """Make the spool of a new fit in a folder.
+
+        Raises:
+            OSError: if nothing can be written there.
+        """
+        token = uuid.uuid4().hex
+        folder = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{token[:6]}"
+        parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        try:
+            for name in ("tasks", "steps"):
+                (folder / name).mkdir(mode=0o700)
+            made = cls(folder, {"token": token, **facts}, _locked(folder))
+            made.note()
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return made
+
+    @classmethod
+    def open(cls, folder: Path) -> "Spool":
+        """Open a spool that a fit has left.
+
+        Raises:
+            SpoolError: if it is none, or a process still uses it.
+        """
+        try:
+            manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SpoolError(f"{folder} is no spool: {error}") from error
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("token"), str):
+            raise SpoolError(f"{folder} is no spool: its {_MANIFEST} has no token")
+        try:
+            return cls(folder, manifest, _locked(folder))
+        except BlockingIOError as error:
+            raise SpoolError(f"{folder} is in use: its training, or another replay, is still running") from error
+        except OSError as error:
+            raise SpoolError(f"{folder} cannot be used: {error}") from error
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the manifest."""
+        self.manifest |= facts
+        self.write(_MANIFEST, self.manifest)
+
+    def write(self, name: str, content: Any) -> Path:
+        """Write a JSON file into the folder; it is there whole, or not at all."""
+        path = self.folder / name
+        part = path.with_suffix(".part")
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        part.rename(path)
+        return path
+
+    def mark(self, segment: int, offset: int) -> None:
+        """Remember that everything before an offset of a segment was delivered."""
+        with suppress(OSError):  # a full disk: what is delivered again after a kill is stored once all the same
+            os.pwrite(self._mark, _MARK.pack(segment, offset), 0)
+
+    def marked(self) -> tuple[int, int]:
+        """Return the segment and the offset before which everything was delivered."""
+        content = os.pread(self._mark, _MARK.size, 0)
+        segment, offset = _MARK.unpack(content) if len(content) == _MARK.size else (0, 0)
+        return segment, offset
+
+    def tasks(self) -> list[Path]:
+        """Return the files of the tasks that are open, in their order."""
+        return sorted((self.folder / "tasks").glob("*.json"))
+
+    def files(self) -> list[Path]:
+        """Return the packed steps that wait for their upload."""
+        return sorted((self.folder / "steps").glob("*.npz"))
+
+    def release(self) -> None:
+        """Let others use the folder."""
+        _IN_USE.discard(self.folder.resolve())
+        for fd in (self._mark, self._lock):
+            with suppress(OSError):
+                os.close(fd)
+
+    def remove(self) -> None:
+        """Remove the folder, and the one around it when that was the last."""
+        self.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.parent.rmdir()
+
+    def segments(self) -> list[int]:
+        """Return the numbers of the journal's segments that are left."""
+        return segments(self.folder)
+
+    def segment(self, index: int) -> Path:
+        """Return the file of a segment."""
+        return segment_path(self.folder, index)
+
+
+def spools(parent: Path) -> Iterator[Path]:
+    """Yield the spools in a folder, oldest first."""
+    yield from sorted(path.parent for path in parent.glob(f"*/{_MANIFEST}"))
+
+
+def _locked(folder: Path) -> int:
+    """Return the open lock file of a folder; the kernel lets go of it when the process ends, however it ends.
+
+    It is a lock of the process (``lockf``): workers that are forked from it do not hold it.
+
+    Raises:
+        BlockingIOError: if another process, or another fit of this one, has it.
+    """
+    if folder.resolve() in _IN_USE:
+        raise BlockingIOError(str(folder))
+    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise BlockingIOError(str(folder)) from error
+    _IN_USE.add(folder.resolve())
+    return fd
