@@ -178,7 +178,7 @@ class Repeat:
         for phase in self.phases(whole):
             if left <= 0:
                 break
-            yield phase if phase.updates <= left else phase.cut(left)
+            yield phase if phase.updates < left else phase.cut(left)  # also at its own end: the repetition is cut
             left -= phase.updates
 
 

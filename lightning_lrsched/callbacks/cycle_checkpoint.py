@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -12,25 +12,17 @@ from torch import Tensor
 
 from lightning_lrsched.callbacks.cycle_files import check_filename, default_folder, resolved
 from lightning_lrsched.callbacks.cycle_keeper import CycleKeeper, Wanted
-from lightning_lrsched.callbacks.cycle_sources import CycleSource
+from lightning_lrsched.callbacks.cycle_sources import CycleSource, PassedEnds, Place
 from lightning_lrsched.callbacks.cycle_start import find_source, tell
 from lightning_lrsched.callbacks.cycles import KEEPS, Kept, KeptCycle, Ledger
 from lightning_lrsched.callbacks.trainer_access import (
     force_validation,
     is_smoke_test,
+    repeat_validation,
     validation_is_due,
 )
 from lightning_lrsched.checks import check_choice, check_flag, refusal
 from lightning_lrsched.units import DurationLike, plain_duration
-
-
-class _Jumped(NamedTuple):
-    """Weights at a cycle's end inside a batch that steps several times."""
-
-    cycle: int
-    step: int
-    lr: float
-    weights: dict[str, Tensor]
 
 
 class CycleCheckpoint(Checkpoint):
@@ -44,8 +36,7 @@ class CycleCheckpoint(Checkpoint):
     Args:
         monitor: name of a metric that is logged in validation; None to keep each cycle's end alone.
         mode: ``"min"`` or ``"max"``.
-        dirpath: folder of the files, or its URL; None for ``checkpoints`` in the logger's folder of this run, or in
-            the Trainer's ``default_root_dir`` without a logger.
+        dirpath: folder of the files, or its URL; None for ModelCheckpoint's: the logger's, or ``default_root_dir``.
         filename: names of the files: ``{cycle}``, ``{epoch}``, ``{step}`` and any logged metric, with a format.
         auto_insert_metric_name: put ``name=`` in front of each value.
         keep: ``"both"``, ``"best"`` or ``"end"`` of each cycle.
@@ -58,8 +49,8 @@ class CycleCheckpoint(Checkpoint):
 
     Raises:
         ValueError: when constructed, if a value is refused, with a valid example.
-        MisconfigurationException: before training, if there are no cycles, or the folder takes no files; at the first
-            validation, if the metric is not logged.
+        MisconfigurationException: before training, if there are no cycles, or the folder takes no files; at the
+            first validation, if the metric is not logged.
 
     Example::
 
@@ -67,8 +58,7 @@ class CycleCheckpoint(Checkpoint):
         trainer = L.Trainer(max_epochs=70, callbacks=[LearningRateScheduler(SGDR("10ep", 2)), checkpoint])
         trainer.fit(model)
         trainer.test(ckpt_path="best")  # the best of all
-        checkpoint.recommended_model_path  # the best end of a completed cycle
-        checkpoint.end_model_paths  # the members of a snapshot ensemble
+        checkpoint.recommended_model_path  # the best end of a completed cycle; end_model_paths has all of them
     """
 
     def __init__(
@@ -109,9 +99,12 @@ class CycleCheckpoint(Checkpoint):
         self._fitting = True
         self._restored = False
         self._measured = False
+        self._in_batch = False
         self._ended_at = -1
+        self._epoch: int | None = None
+        self._latest: tuple[int, float] | None = None
         self._lr: float | Tensor | None = None
-        self._jumped: list[_Jumped] = []
+        self._passed = PassedEnds()
         self._put_back: Callable[[], None] | None = None
 
     def _check(self, dirpath: object) -> None:
@@ -183,11 +176,7 @@ class CycleCheckpoint(Checkpoint):
             self._keeper.settle(trainer.strategy.broadcast(resolved(self.dirpath or default_folder(trainer))))
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse a fit whose cycles cannot be kept: no cycles, or a folder that takes no files.
-
-        Raises:
-            MisconfigurationException: saying which, and what to do.
-        """
+        """Refuse a fit whose cycles cannot be kept: no cycles, or a folder that takes no files."""
         self._source = None
         if not is_smoke_test(trainer):
             find_source(trainer, self.every).release()
@@ -197,16 +186,13 @@ class CycleCheckpoint(Checkpoint):
         """Find the cycle that training goes on in, and tell what the fit means for its cycles."""
         if is_smoke_test(trainer):
             return
-        keeper, self._ended_at, self._restored = self._keeper, -1, False
+        keeper, self._ended_at, self._restored, self._latest, self._lr = self._keeper, -1, False, None, None
         source = self._source = find_source(trainer, self.every, keeper.place)
         keeper.take_up(trainer, source)
-        if keeper.unjudged is not None and keeper.unjudged.step == source.counter.real_steps:
-            self._judge(trainer, source, keeper.unjudged.score or 0.0, keeper.unjudged.epoch)
-        elif source.ended:
-            self._keep_end(trainer, source)
-        keeper.unjudged = None
+        self._advance(trainer, source.last)
+        self._resume(trainer, source)
         if not pl_module.automatic_optimization:
-            source.counter.observers.append(self._watch(pl_module, source))
+            self._passed.watch(source, pl_module)
         tell(trainer, source, None if self.validate_at_end else self.monitor)
 
     def on_train_batch_start(
@@ -214,6 +200,7 @@ class CycleCheckpoint(Checkpoint):
     ) -> None:
         """Note the lr that the batch uses."""
         self._cadence_back()
+        self._in_batch = True
         if self._source is not None:
             lr = self._source.counter.optimizer.param_groups[0]["lr"]
             self._lr = lr.detach().clone() if isinstance(lr, Tensor) else lr
@@ -225,12 +212,10 @@ class CycleCheckpoint(Checkpoint):
         source = self._source
         if source is None:
             return
-        for jumped in self._jumped:
-            self._advance(trainer, jumped.cycle)
-            if jumped.step < source.counter.real_steps:
-                kept = Kept("", jumped.step, trainer.current_epoch, lr=jumped.lr)
-                self._keeper.keep(trainer, kept, jumped.weights, end=True)
-        self._jumped.clear()
+        for end in self._passed.take(source.counter.real_steps):
+            self._advance(trainer, end.cycle)
+            if self.keep != "best":
+                self._keeper.keep(trainer, Kept("", end.step, trainer.current_epoch, lr=end.lr), end.weights, end=True)
         self._advance(trainer, source.last)
         if not source.ended or self._ended_at == source.counter.real_steps:
             return
@@ -245,6 +230,7 @@ class CycleCheckpoint(Checkpoint):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the cadence back that was changed for one validation."""
         self._cadence_back()
+        self._in_batch = False
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note that the metrics are there; a checkpoint that is saved before `on_validation_end` needs to know."""
@@ -262,16 +248,17 @@ class CycleCheckpoint(Checkpoint):
             return
         score = self._score(trainer)
         if score is None:
-            metrics = ", ".join(sorted(trainer.callback_metrics)) or "none"
             raise MisconfigurationException(
-                f"CycleCheckpoint.monitor = {self.monitor!r} is not logged in validation. Logged are: {metrics}. "
-                f"Log it, for example self.log({self.monitor!r}, loss) in validation_step, or monitor one of these"
+                f"CycleCheckpoint.monitor = {self.monitor!r} is not logged in validation. Logged are: "
+                f"{', '.join(sorted(trainer.callback_metrics)) or 'none'}. Log it, for example "
+                f"self.log({self.monitor!r}, loss) in validation_step, or monitor one of these"
             )
-        self._judge(trainer, source, score, trainer.current_epoch)
+        self._judge(trainer, source, score)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep an end that became one with the epoch, or whose validation did not come."""
         self._cadence_back()
+        self._in_batch = False
         if self._source is not None and self._source.ended:
             self._keep_end(trainer, self._source)
 
@@ -293,17 +280,14 @@ class CycleCheckpoint(Checkpoint):
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Let go of the schedule: a validation outside of a fit keeps nothing."""
-        self._let_go()
+        self._let_go(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Let go of the schedule; Lightning calls no teardown after an exception."""
-        self._cadence_back()
-        self._let_go()
+        self._let_go(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was kept, as primitives."""
-        if self._source is not None:
-            self._keeper.place = (self._source.counter.real_steps, self._source.last)
         return self._keeper.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -315,12 +299,36 @@ class CycleCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Put a score into a checkpoint that another callback saves before this one has judged the validation."""
-        if self._measured and self._source is not None:
-            score = self._score(trainer)
-            if score is not None:
-                kept = Kept("", self._source.counter.real_steps, trainer.current_epoch, score)
-                checkpoint["callbacks"][self.state_key]["unjudged"] = asdict(kept)
+        """Put into a checkpoint what is still to come: a score to be judged, or the validation itself."""
+        source = self._source
+        if source is None:
+            return
+        state = checkpoint["callbacks"][self.state_key]
+        state["place"] = list(self._place(trainer, source))
+        if self.monitor is None:
+            return
+        if self._measured:
+            kept = Kept("", source.counter.real_steps, trainer.current_epoch, self._score(trainer))
+            state["unjudged"] = asdict(kept)
+        elif self._in_batch:
+            state["due"] = validation_is_due(trainer) or (self.validate_at_end and source.ended)
+
+    def _resume(self, trainer: pl.Trainer, source: CycleSource) -> None:
+        """Do what was still to come when the checkpoint was saved: its weights are the present ones."""
+        keeper = self._keeper
+        unjudged, due, place = keeper.unjudged, keeper.due, keeper.place
+        keeper.unjudged, keeper.due = None, False
+        if place is None or place.steps != source.counter.real_steps:
+            return
+        self._epoch, self._lr = place.epoch, place.lr
+        if unjudged is not None and unjudged.score is not None:
+            self._judge(trainer, source, unjudged.score)
+        elif due and trainer.enable_validation:
+            self._ended_at = source.counter.real_steps
+            repeat_validation(trainer)
+        if source.ended:
+            self._keep_end(trainer, source)
+        self._epoch = None
 
     def _score(self, trainer: pl.Trainer) -> float | None:
         """Return the monitored metric, the same on every rank."""
@@ -329,13 +337,14 @@ class CycleCheckpoint(Checkpoint):
         score: float | None = trainer.strategy.broadcast(there)
         return score
 
-    def _judge(self, trainer: pl.Trainer, source: CycleSource, score: float, epoch: int) -> None:
+    def _judge(self, trainer: pl.Trainer, source: CycleSource, score: float) -> None:
         """Keep the present weights as the best of their cycle or as its end, if they are."""
         ledger, step = self._keeper.ledger, source.counter.real_steps
+        self._latest = (step, score)
         ledger.measure(step, score)
         best, end = ledger.wins(score), source.ended and ledger.wants_end(step)
         if best or end:
-            self._keeper.keep(trainer, Kept("", step, epoch, score, self._last_lr), best=best, end=end)
+            self._keeper.keep(trainer, self._present(trainer, step), best=best, end=end)
         else:
             self._keeper.write_list(trainer)
         self._stop_if_stale(trainer, source)
@@ -343,33 +352,28 @@ class CycleCheckpoint(Checkpoint):
     def _keep_end(self, trainer: pl.Trainer, source: CycleSource) -> None:
         """Keep the present weights as the end of their cycle, unless that was done."""
         if self._keeper.ledger.wants_end(source.counter.real_steps):
-            kept = Kept("", source.counter.real_steps, trainer.current_epoch, lr=self._last_lr)
-            self._keeper.keep(trainer, kept, end=True)
+            self._keeper.keep(trainer, self._present(trainer, source.counter.real_steps), end=True)
 
     def _stop_if_stale(self, trainer: pl.Trainer, source: CycleSource) -> None:
         """Stop the fit at a cycle's end when too many cycles in a row were no better than all before."""
         if self.patience is not None and source.ended and self._keeper.ledger.stale_if_closed >= self.patience:
             trainer.should_stop = True
 
-    @property
-    def _last_lr(self) -> float | None:
-        """The lr of the latest step."""
-        return None if self._lr is None else float(self._lr)
+    def _present(self, trainer: pl.Trainer, step: int) -> Kept:
+        """Return what is known of the present weights."""
+        epoch = trainer.current_epoch if self._epoch is None else self._epoch
+        score = self._latest[1] if self._latest is not None and self._latest[0] == step else None
+        return Kept("", step, epoch, score, None if self._lr is None else float(self._lr))
+
+    def _place(self, trainer: pl.Trainer, source: CycleSource) -> Place:
+        """Return where training is."""
+        lr = None if self._lr is None else float(self._lr)
+        return Place(source.counter.real_steps, source.last, trainer.current_epoch, lr)
 
     def _advance(self, trainer: pl.Trainer, cycle: int) -> None:
         """Close every cycle that ended before the one that the latest step belonged to."""
         while self._keeper.ledger.running.cycle < cycle:
             self._keeper.close(trainer, complete=True)
-
-    def _watch(self, module: pl.LightningModule, source: CycleSource) -> Any:
-        """Return an observer that holds on to the weights at a cycle's end: a batch can go past it by hand."""
-
-        def after_step(step: int, lrs: list[float]) -> None:
-            if self.keep != "best" and source.ends_with(step):
-                weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
-                self._jumped.append(_Jumped(source.at(step), step + 1, lrs[0], weights))
-
-        return after_step
 
     def _cadence_back(self) -> None:
         """Put the Trainer's cadence back if it was changed."""
@@ -377,14 +381,15 @@ class CycleCheckpoint(Checkpoint):
             self._put_back()
             self._put_back = None
 
-    def _let_go(self) -> None:
+    def _let_go(self, trainer: pl.Trainer) -> None:
         """Stop to watch the schedule."""
+        self._cadence_back()
         if self._source is not None:
-            self._keeper.place = (self._source.counter.real_steps, self._source.last)
+            self._keeper.place = self._place(trainer, self._source)
             self._source.release()
         self._source = None
         self._measured = False
-        self._jumped.clear()
+        self._passed.take(-1)
 
 
 def _check_count(name: str, value: object, allowed: str, none: int | None) -> None:

@@ -12,7 +12,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from lightning_lrsched.callbacks.cycle_files import LIST, CycleFolder, checkpoint_name
-from lightning_lrsched.callbacks.cycle_sources import CycleSource
+from lightning_lrsched.callbacks.cycle_sources import CycleSource, Place
 from lightning_lrsched.callbacks.cycle_start import needed_bytes
 from lightning_lrsched.callbacks.cycles import Kept, KeptCycle, Ledger
 from lightning_lrsched.callbacks.trainer_access import weights_to_save
@@ -46,7 +46,8 @@ class CycleKeeper:
         self.wanted = wanted
         self.folder = CycleFolder(".")
         self.run = ""
-        self.place: tuple[int, int] | None = None
+        self.place: Place | None = None
+        self.due = False
         self.unjudged: Kept | None = None
         self._list = ""
         self._list_failed = False
@@ -63,7 +64,7 @@ class CycleKeeper:
         """Forget an earlier run."""
         self.ledger.begin()
         self.folder.leftovers.clear()
-        self.run, self.place, self.unjudged, self._list = "", None, None, ""
+        self.run, self.place, self.due, self.unjudged, self._list = "", None, False, None, ""
         self._lost, self._pending = {}, {}
 
     def check(self, trainer: pl.Trainer, *, fresh: bool) -> None:
@@ -199,6 +200,7 @@ class CycleKeeper:
             "run": self.run,
             "list": self._list,
             "place": None if self.place is None else list(self.place),
+            "due": False,
             "unjudged": None,
         }
 
@@ -206,7 +208,8 @@ class CycleKeeper:
         """Take over what `state` returned."""
         self.ledger.restore(state)
         self.run, self._list = state["run"], state["list"]
-        self.place = None if state["place"] is None else (state["place"][0], state["place"][1])
+        self.place = None if state["place"] is None else Place(*state["place"])
+        self.due = state["due"]
         self.unjudged = None if state["unjudged"] is None else Kept(**state["unjudged"])
 
     def _trouble(self, trainer: pl.Trainer) -> str | None:

@@ -1,8 +1,10 @@
 """Where cycles come from: a timeline, equal lengths, or one of torch's schedulers. Real steps decide, never the lr."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from torch import Tensor
+from torch.nn import Module
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -10,6 +12,15 @@ from lightning_lrsched.driven import DrivenScheduler
 from lightning_lrsched.scheduler import Observer, RealStepScheduler
 from lightning_lrsched.timeline import Cycle, Timeline
 from lightning_lrsched.torch_cycles import Restarts
+
+
+class Place(NamedTuple):
+    """Where training was: real steps, the cycle and the lr of the latest one, and the epoch."""
+
+    steps: int
+    cycle: int
+    epoch: int
+    lr: float | None
 
 
 class Counter(Protocol):
@@ -207,6 +218,39 @@ class DrivenCycles:
     def _after_step(self, step: int, lrs: list[float]) -> None:
         """Note the cycle of the step that was just made: the scheduler has not advanced since."""
         self.last = self._next
+
+
+class PassedEnd(NamedTuple):
+    """The weights at a cycle's end, inside a batch that went on to step."""
+
+    cycle: int
+    step: int
+    lr: float
+    weights: dict[str, Tensor]
+
+
+class PassedEnds:
+    """Holds on to the weights at cycle ends: a module that steps by hand can go past one inside a batch."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._ends: list[PassedEnd] = []
+
+    def watch(self, source: CycleSource, module: Module) -> None:
+        """Look at every real step from now on."""
+
+        def after_step(step: int, lrs: list[float]) -> None:
+            if source.ends_with(step):
+                weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+                self._ends.append(PassedEnd(source.at(step), step + 1, lrs[0], weights))
+
+        source.counter.observers.append(after_step)
+
+    def take(self, real_steps: int) -> list[PassedEnd]:
+        """Return the ends that the batch went past; the one at its last step is the module itself."""
+        passed = [end for end in self._ends if end.step < real_steps]
+        self._ends.clear()
+        return passed
 
 
 def foretold(

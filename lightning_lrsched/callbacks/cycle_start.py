@@ -5,7 +5,14 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from lightning_lrsched.callbacks.cycle_cadence import told_cut, told_unmeasured, unmeasured
-from lightning_lrsched.callbacks.cycle_sources import CycleSource, DrivenCycles, LengthCycles, StepCounter, foretold
+from lightning_lrsched.callbacks.cycle_sources import (
+    CycleSource,
+    DrivenCycles,
+    LengthCycles,
+    Place,
+    StepCounter,
+    foretold,
+)
 from lightning_lrsched.callbacks.stepping import measure
 from lightning_lrsched.callbacks.trainer_access import run_facts, scheduler_configs, validation_cadence
 from lightning_lrsched.driven import DrivenScheduler
@@ -23,13 +30,13 @@ def run_length(trainer: pl.Trainer) -> RunLength:
     return measure(run_facts(trainer))
 
 
-def find_source(trainer: pl.Trainer, every: int | str | None, place: tuple[int, int] | None = None) -> CycleSource:
+def find_source(trainer: pl.Trainer, every: int | str | None, place: Place | None = None) -> CycleSource:
     """Return where the cycles of a fit come from: ``every``, or the first schedule that has some.
 
     Args:
         trainer: the Trainer, its schedulers attached.
         every: length of cycles of equal length; None for those of a schedule.
-        place: real steps so far and the cycle of the latest one, where a resume or a fit before knows them.
+        place: where training was, as a resume or a fit before knows it.
 
     Raises:
         MisconfigurationException: if there are no cycles, or a length that the run cannot tell is needed.
@@ -52,7 +59,7 @@ def find_source(trainer: pl.Trainer, every: int | str | None, place: tuple[int, 
         if restarts is not None:
             counter = _counter(trainer, place) if wrapped is None else wrapped
             foretell = foretold(wrapped, config, run_length(trainer).steps_per_epoch)
-            return DrivenCycles(counter, driven, restarts, foretell, None if place is None else place[1])
+            return DrivenCycles(counter, driven, restarts, foretell, None if place is None else place.cycle)
     raise MisconfigurationException(
         "CycleCheckpoint needs a schedule with cycles, and none is attached. Add one, for example "
         "callbacks=[LearningRateScheduler(SGDR('10ep', T_mult=2)), CycleCheckpoint('val_loss')], or say how long a "
@@ -85,6 +92,6 @@ def needed_bytes(module: pl.LightningModule) -> int:
     )
 
 
-def _counter(trainer: pl.Trainer, place: tuple[int, int] | None) -> StepCounter:
+def _counter(trainer: pl.Trainer, place: Place | None) -> StepCounter:
     """Return a counter of real steps for a Trainer without a scheduler of this package."""
-    return StepCounter(trainer.optimizers[0], 0 if place is None else place[0])
+    return StepCounter(trainer.optimizers[0], 0 if place is None else place.steps)

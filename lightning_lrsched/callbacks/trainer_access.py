@@ -125,7 +125,8 @@ def validation_is_due(trainer: pl.Trainer) -> bool:
     """Return whether Lightning validates after the present batch; asked in ``on_train_batch_end``."""
     loop = trainer.fit_loop.epoch_loop
     fetcher = trainer.fit_loop._data_fetcher
-    return fetcher is not None and not loop.val_loop.skip and loop._should_check_val_fx(fetcher)
+    empty = loop.val_loop._combined_loader is not None and loop.val_loop.skip  # it is loaded by the first validation
+    return fetcher is not None and not empty and loop._should_check_val_fx(fetcher)
 
 
 def force_validation(trainer: pl.Trainer) -> Callable[[], None]:

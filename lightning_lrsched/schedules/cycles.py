@@ -33,7 +33,7 @@ _MOST_CYCLES = 10_000
 class SGDR(Schedule):
     r"""Stochastic gradient descent with warm restarts: cosine cycles, each from its maximum to its minimum.
 
-    In cycle i, at step $T_{cur} = 0 \dots T_i - 1$ after the restart,
+    In cycle i, at step $T_{cur} = 0 \ldots T_i - 1$ after the restart,
     $\eta = \eta_{min}^i + (\eta_{max}^i - \eta_{min}^i) (1 + \cos(\pi T_{cur}/T_i)) / 2$ with
     $\eta_{max}^i = \gamma^i \eta_{base}$ and $T_i = T_0 \, T_{mult}^i$ (rounded half up to whole steps). The smallest
     lr of a cycle is that of the step before the restart; ``inclusive=True`` ends each cycle on the floor itself.
@@ -140,7 +140,8 @@ class SGDR(Schedule):
                 return
             lengths = self._growing(first, room)
         for i, updates in enumerate(lengths):
-            yield from self._cycle(room, i, updates, Level(self._peak(i)))
+            phases = tuple(self._cycle(room, i, updates, Level(self._peak(i))))
+            yield phases[0] if len(phases) == 1 else Repeat(phases, 1)  # as one, to be cut as one
 
     def _growing(self, first: int, room: Room) -> Iterator[int]:
         """Yield the updates of cycles that grow, until the room is full: integers only, one rounding for each."""
