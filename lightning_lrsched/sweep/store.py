@@ -1,17 +1,19 @@
 """The runs of a sweep in MLflow: a parent, and a child for each combination, known by a tag."""
 
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_lrsched.configs import ConfigError
 from lightning_lrsched.sweep.combinations import Combination
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_SWEEP, _SETTINGS = "lrsched.sweep", "lrsched.sweep.settings"
+_SWEEP, _SETTINGS, _OWNER = "lrsched.sweep", "lrsched.sweep.settings", "lrsched.sweep.process"
 _PARENT = "mlflow.parentRunId"
 _PAGE = 1000
 
@@ -42,7 +44,11 @@ class SweepRuns:
 
     @classmethod
     def open(cls, uri: str, experiment: str, name: str, fingerprint: str) -> "SweepRuns":
-        """Return the sweep of a fingerprint, with a new parent run if there is none."""
+        """Return the sweep of a fingerprint, with a new parent run if there is none.
+
+        Raises:
+            ConfigError: if another process of this machine trains it now.
+        """
         from mlflow import MlflowClient
 
         client = MlflowClient(uri)
@@ -50,10 +56,12 @@ class SweepRuns:
         experiment_id = client.create_experiment(experiment) if found is None else found.experiment_id
         parents = client.search_runs([experiment_id], f"tags.`{_SWEEP}` = '{fingerprint}'", max_results=1)
         if parents:
+            _refuse_second(parents[0])
             parent_id = parents[0].info.run_id
             client.update_run(parent_id, "RUNNING")
         else:
             parent_id = client.create_run(experiment_id, run_name=name, tags={_SWEEP: fingerprint}).info.run_id
+        client.set_tag(parent_id, _OWNER, f"{socket.gethostname()}:{os.getpid()}")
         return cls(client, experiment_id, parent_id)
 
     def children(self) -> dict[str, list["Run"]]:
@@ -85,3 +93,17 @@ class SweepRuns:
     def end(self, status: str) -> None:
         """End the parent."""
         self.client.set_terminated(self.parent_id, status)
+
+
+def _refuse_second(parent: "Run") -> None:
+    """Refuse to train beside a process that already does: each would discard what the other has not finished."""
+    host, _, pid = parent.data.tags.get(_OWNER, "").rpartition(":")
+    if parent.info.status != "RUNNING" or host != socket.gethostname() or int(pid) == os.getpid():
+        return
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        pass  # it is somebody else's, and alive
+    raise ConfigError(f"process {pid} trains this sweep now. Wait for it, or end it and call again")

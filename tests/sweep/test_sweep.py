@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,24 @@ def test_a_run_that_fails_stops_no_other_and_is_trained_again(
     assert "1 runs trained, 2 had finished before, 0 failed" in capsys.readouterr().out
     assert [run.info.status for run in children(uri)] == ["FINISHED"] * 3
     assert [run.info.status for run in parents(uri)] == ["FINISHED"]
+
+
+def test_a_second_process_is_refused_while_the_first_trains(
+    uri: str, tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(sweep_file(tmp_path))
+    (tmp_path / "signal").write_text(str(int(signal.SIGSTOP)))
+    (tmp_path / "stop").write_text("1")
+    first = start("-m", "lightning_lrsched.cli", "sweep", file)
+    deadline = time.monotonic() + 100
+    while Path(f"/proc/{first.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    assert main(["sweep", file]) == 2
+    assert f"process {first.pid} trains this sweep now" in capsys.readouterr().err
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(60) == 0, (tmp_path / "log").read_text()
+    assert [(run.info.run_name, run.info.status) for run in children(uri)] == [(name, "FINISHED") for name in NAMES]
 
 
 def test_callbacks_and_the_tracker_are_as_the_file_says(uri: str, tmp_path: Path) -> None:
