@@ -49,5 +49,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     yield begin
     for process in started:
         with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # torchrun ends its workers, which are in groups of their own
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
