@@ -46,7 +46,8 @@ def _whole(record: RunRecord) -> dict[str, Any]:
         "params": dict(record.params or {}),
         "phases": [asdict(phase) for phase in record.phases],
         "metric": _points(record.metric),
-        "kept": _points(record.cycle_best),
+        "kept_best": _points(record.cycle_best),
+        "kept_last": _points(record.cycle_last),
         "cycle_ends": list(record.cycle_ends),
         "lr": {key: _points(curve) for key, curve in (record.lr or {}).items()},
     }

@@ -28,8 +28,15 @@ def epochs_done(record: RunRecord) -> Curve:
     return Curve((-1, *(step for step, _ in ends)), (0.0, *(done for _, done in ends))) if ends else Curve()
 
 
+def began(record: RunRecord) -> int | None:
+    """Return when a run began, in milliseconds since 1970; a new store can be ready after the first steps only."""
+    known = [time for time in (record.start_time, *record.clock.values[:1]) if time is not None]
+    return min(map(int, known), default=None)
+
+
 def seconds_passed(record: RunRecord) -> Curve:
     """Return when some steps were done, in seconds since the run began; empty where nothing says it."""
-    times = record.clock.values
-    begin = min(record.start_time or times[0], times[0]) if times else 0
-    return Curve(record.clock.steps, tuple((time - begin) / 1000 for time in times))
+    begin = began(record)
+    return (
+        Curve() if begin is None else Curve(record.clock.steps, tuple((t - begin) / 1000 for t in record.clock.values))
+    )

@@ -147,12 +147,17 @@ def log_bottom(curves: Sequence[Sequence[float]]) -> float | None:
     return max(0.8 * min(map(min, curves)), 0.02 * min(medians))
 
 
+def falls_far(values: Sequence[float], goal: Goal) -> bool:
+    """Return whether a metric that should be low begins so high that a logarithmic axis reads better."""
+    return goal.mode == "min" and bool(values) and min(values) > 0 and max(values) > _LOG_RATIO * median(values)
+
+
 def _finish_metric(axes: "Axes", records: Sequence[RunRecord], goal: Goal) -> None:
     """Scale and label the lower panel, and mark the target."""
     from matplotlib.ticker import MaxNLocator
 
     values = [value for record in records for value in record.metric.finite().values]
-    if goal.mode == "min" and values and min(values) > 0 and max(values) > _LOG_RATIO * median(values):
+    if falls_far(values, goal):
         axes.set_yscale("log")
     # The default target of a single run is its own best value.
     if values and goal.target is not None and (goal.target_given or len(records) > 1):

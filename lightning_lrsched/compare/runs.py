@@ -43,7 +43,8 @@ class RunRecord:
         metric: the metric that is compared.
         epochs: epoch (from 0), by optimizer step.
         cycles: index of the cycle, at its first and last step.
-        cycle_best: metric of the checkpoint kept for each finished cycle, at the step of its weights.
+        cycle_best: metric of the checkpoint kept for each finished cycle as its best, at the step of its weights.
+        cycle_last: the same of those kept at the cycles' ends.
         phases: the plan as it was resolved for this run; empty if it was not stored.
         clock: when each step was done, in milliseconds since 1970.
     """
@@ -60,6 +61,7 @@ class RunRecord:
     epochs: Curve = EMPTY
     cycles: Curve = EMPTY
     cycle_best: Curve = EMPTY
+    cycle_last: Curve = EMPTY
     phases: tuple[PlannedPhase, ...] = ()
     clock: Curve = EMPTY
 
@@ -213,7 +215,7 @@ def _children(runs: Sequence["Run"], parent: "Run") -> list["Run"]:
 
 def _wanted(run: "Run", metric: str) -> list[str]:
     """Return the metrics of a run whose whole history is needed."""
-    keys = {_CYCLE, "epoch", metric, f"cycle/{metric}"}
+    keys = {_CYCLE, "epoch", metric, f"cycle/{metric}", f"cycle/end/{metric}"}
     return [key for key in run.data.metrics if key in keys or _LR_KEY.fullmatch(key)]
 
 
@@ -234,6 +236,7 @@ def _record(run: "Run", metric: str, histories: Mapping[str, History], phases: t
         epochs=curves.get("epoch", EMPTY),
         cycles=curves.get(_CYCLE, EMPTY).finite(),
         cycle_best=curves.get(f"cycle/{metric}", EMPTY).finite(),
+        cycle_last=curves.get(f"cycle/end/{metric}", EMPTY).finite(),
         phases=phases,
         clock=_clock(histories.values()),
     )

@@ -34,6 +34,11 @@ def sharing(records: Sequence[RunRecord]) -> list[list[int]]:
     return list(groups.values())
 
 
+def plans(records: Sequence[RunRecord]) -> list[list[int]]:
+    """Return the places of the runs of each plan; runs without one are left out."""
+    return [group for group in sharing(records) if plan_of(records[group[0]].params or {})]
+
+
 def band(records: Sequence[RunRecord]) -> Band | None:
     """Return mean and spread where all runs have values, straight lines between them; None with fewer than two runs.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lightning_lrsched.compare.goal import Goal
-from lightning_lrsched.compare.places import steps_per_epoch
+from lightning_lrsched.compare.places import began, steps_per_epoch
 from lightning_lrsched.compare.runs import RunRecord, told_apart
 
 
@@ -127,8 +127,8 @@ def _epochs_trained(record: RunRecord, step: int | None) -> float | None:
 
 def _seconds(record: RunRecord) -> float | None:
     """Return the wall time, up to the last recorded point where the run has no end."""
-    end = record.end_time or record.last_time
-    return None if end is None or record.start_time is None else max(0.0, (end - record.start_time) / 1000)
+    begin, end = began(record), record.end_time or record.last_time
+    return None if end is None or begin is None else max(0.0, (end - begin) / 1000)
 
 
 def _area(record: RunRecord) -> float | None:

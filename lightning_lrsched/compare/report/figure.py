@@ -1,20 +1,18 @@
 """The figure of the page: the traces, how the panels lie, and the other axes."""
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from lightning_lrsched.compare.curves import Curve
 from lightning_lrsched.compare.goal import Goal
 from lightning_lrsched.compare.places import epochs_done, seconds_passed
-from lightning_lrsched.compare.plot import log_bottom
-from lightning_lrsched.compare.report.traces import traces
+from lightning_lrsched.compare.plot import falls_far, log_bottom
+from lightning_lrsched.compare.report.traces import MOST_LANES, in_figure, traces
 from lightning_lrsched.compare.runs import RunRecord
-from lightning_lrsched.compare.seeds import sharing
+from lightning_lrsched.compare.seeds import plans, sharing
 
 _UNITS = ((3 * 3600.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 _GRID = "#e8e8e8"
-_MOST_LANES = 30
 
 
 def figure(records: Sequence[RunRecord], goal: Goal) -> dict[str, Any]:
@@ -46,25 +44,33 @@ def _points(curve: Curve) -> list[list[float]] | None:
 
 def _layout(records: Sequence[RunRecord], goal: Goal) -> dict[str, Any]:
     """Return plotly's layout: two panels over one horizontal axis, and the lanes of the plans below."""
-    lanes = [group[0] for group in sharing(records)] if any(record.phases for record in records) else []
-    lanes = lanes[:_MOST_LANES]
+    lanes = plans(records)[:MOST_LANES] if any(record.phases for record in records) else []
     height = 620 + 16 * len(lanes)
     foot = 16 * len(lanes) / height + (0.03 if lanes else 0)
     middle = foot + (1 - foot) * 0.55
     lrs = [[lr for lr in curve.finite().values if lr > 0] for r in records for curve in (r.lr or {}).values()]
+    values = [value for record in records for value in record.metric.finite().values]
     direction = "lower" if goal.mode == "min" else "higher"
     over = {"range": [0, 1], "visible": False, "fixedrange": True}
     layout: dict[str, Any] = {
         "height": height,
         "margin": {"l": 76, "r": 12, "t": 16, "b": 46},
         "hovermode": "closest",
+        "showlegend": True,
         "plot_bgcolor": "white",
         "paper_bgcolor": "white",
         "font": {"family": "system-ui, sans-serif", "size": 12.5, "color": "#222"},
-        "legend": {"groupclick": "togglegroup", "tracegroupgap": 2, "traceorder": "reversed+grouped", "x": 1.01, "y": 1},
+        "legend": {
+            "groupclick": "togglegroup",
+            "tracegroupgap": 2,
+            "x": 1.01,
+            "y": 1,
+        },
         "xaxis": {"anchor": "y5" if lanes else "y2", "gridcolor": _GRID, "zeroline": False, "title": {"text": ""}},
         "yaxis": _panel("learning rate", [middle + 0.03, 1], log=log_bottom([lr for lr in lrs if lr]) is not None),
-        "yaxis2": _panel(f"{escape(goal.metric)}<br>({direction} is better)", [foot, middle - 0.03], log=False),
+        "yaxis2": _panel(
+            f"{in_figure(goal.metric)}<br>({direction} is better)", [foot, middle - 0.03], log=falls_far(values, goal)
+        ),
         "yaxis3": {"overlaying": "y", **over},
         "yaxis4": {"overlaying": "y2", **over},
     }
@@ -79,5 +85,5 @@ def _layout(records: Sequence[RunRecord], goal: Goal) -> dict[str, Any]:
 
 def _panel(title: str, domain: list[float], *, log: bool) -> dict[str, Any]:
     """Return a vertical axis."""
-    scale = {"type": "log", "dtick": "D1"} if log else {"type": "linear", "rangemode": "nonnegative"}
+    scale = {"type": "log", "dtick": "D2"} if log else {"type": "linear", "rangemode": "nonnegative"}
     return {"domain": domain, "gridcolor": _GRID, "zeroline": False, "title": {"text": title, "standoff": 10}, **scale}

@@ -50,7 +50,8 @@ def report_page(records: Sequence[RunRecord], goal: Goal, title: str, source: st
 
 
 _AREA = (
-    "mean of the curve is the area under it, divided by its length in steps; a star marks the best, a ring a kept one"
+    "mean of the curve: the area under it, divided by its length in steps. A star marks a run's best value, a ring the "
+    "checkpoint kept as the best of a cycle, a square that of the cycle's end, a dotted line the end of a cycle"
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lightning_lrsched.compare.plans import PlannedPhase, plan_of
 from lightning_lrsched.compare.runs import RunRecord
-from lightning_lrsched.compare.seeds import sharing
+from lightning_lrsched.compare.seeds import plans
 
 _MOST_PHASES = 12
 
@@ -38,7 +38,7 @@ def plan_rows(records: Sequence[RunRecord]) -> tuple[list[list[int]], list[PlanR
 
     Parameters of a part (``main.T_0``) have a line of their own only where the plans differ in them.
     """
-    groups = [group for group in sharing(records) if plan_of(records[group[0]].params or {})]
+    groups = plans(records)
     written = [dict(plan_of(records[group[0]].params or {})) for group in groups]
     keys = sorted({key for plan in written for key in plan}, key=_order)
     rows = [PlanRow(key, tuple(plan.get(key, "-") for plan in written)) for key in keys]

@@ -15,13 +15,14 @@ from lightning_lrsched.compare.goal import Goal
 from lightning_lrsched.compare.plans import PlannedPhase
 from lightning_lrsched.compare.plot import run_labels, shortened
 from lightning_lrsched.compare.runs import RunRecord
-from lightning_lrsched.compare.seeds import band, sharing
+from lightning_lrsched.compare.seeds import band, plans, sharing
 
 Trace: TypeAlias = dict[str, Any]
 
 LR, METRIC, LR_ENDS, METRIC_ENDS, LANES = "y", "y2", "y3", "y4", "y5"
 """The vertical axes: two panels, two that lie over them for the ends of cycles, and the lanes of the phases."""
 
+MOST_LANES = 30
 _MOST = 2000
 _MOST_PHASES = 200
 _MANY_ENDS = 40
@@ -40,7 +41,11 @@ def traces(records: Sequence[RunRecord], goal: Goal) -> list[Trace]:
         view = "runs" if len(group) > 1 else "both"
         runs = [list(_run(records[at], goal, colors[at], _about(names[at], "run", at, view))) for at in group]
         drawn += [*runs, list(_mean([records[at] for at in group], group[0], colors[group[0]]))]
-    lanes = [trace for lane, group in enumerate(groups) for trace in _lane(records[group[0]], group[0], lane)]
+    lanes = [
+        trace
+        for lane, group in enumerate(plans(records)[:MOST_LANES])
+        for trace in _lane(records[group[0]], group[0], lane)
+    ]
     return [trace for part in reversed(drawn) for trace in part] + lanes
 
 
@@ -56,21 +61,21 @@ def _run(record: RunRecord, goal: Goal, color: str, about: Trace) -> Iterator[Tr
             | {"opacity": 0.95 if at == 0 else 0.55}
         )
     metric = record.metric.thinned(_MOST, boundaries)
-    yield _line(metric, METRIC, f"{_label(goal.metric)} %{{y:.5g}}", {"color": color, "width": 1.8}) | about
+    yield _line(metric, METRIC, f"{in_figure(goal.metric)} %{{y:.5g}}", {"color": color, "width": 1.8}) | about
     for axis in (LR_ENDS, METRIC_ENDS):
         if record.cycle_ends:
             yield _ends(record.cycle_ends, axis, color) | about
-    kept = record.cycle_best
-    if kept.steps:
-        look: Trace = {"symbol": "circle", "size": 9, "color": "white", "line": {"color": color, "width": 2}}
-        cycles = [record.cycles.at(step) for step in kept.steps]
-        texts = [f"kept for {'a cycle' if cycle is None else f'cycle {cycle:.0f}'}" for cycle in cycles]
-        yield _marks(kept, texts, look) | about
+    for kept, symbol, which in ((record.cycle_last, "square", "end"), (record.cycle_best, "circle", "best")):
+        if kept.steps:
+            look: Trace = {"symbol": symbol, "size": 9, "color": "white", "line": {"color": color, "width": 2}}
+            cycles = [record.cycles.at(step) for step in kept.steps]
+            texts = [f"kept: {which} of {'a cycle' if at is None else f'cycle {at:.0f}'}" for at in cycles]
+            yield _marks(kept, texts, look) | about
     best = goal.best(record.metric)
     if best is not None:
         star: Trace = {"symbol": "star", "size": 14, "color": color, "line": {"color": "white", "width": 1}}
         yield _marks(Curve((best[0],), (best[1],)), ["best"], star) | about
-    yield _entry(color) | about
+    yield _entry(color, about["meta"]["run"]) | about
 
 
 def _mean(records: Sequence[RunRecord], index: int, color: str) -> Iterator[Trace]:
@@ -98,7 +103,7 @@ def _mean(records: Sequence[RunRecord], index: int, color: str) -> Iterator[Trac
         yield _line(found.mean.thinned(_MOST), METRIC, "mean %{y:.5g}", {"color": color, "width": 2.2}) | about
     for axis in (LR_ENDS, METRIC_ENDS) if records[0].cycle_ends else ():
         yield _ends(records[0].cycle_ends, axis, color) | about
-    yield _entry(color) | about
+    yield _entry(color, about["meta"]["run"]) | about
 
 
 def _lane(record: RunRecord, index: int, lane: int) -> Iterator[Trace]:
@@ -113,9 +118,9 @@ def _lane(record: RunRecord, index: int, lane: int) -> Iterator[Trace]:
         steps: list[int | None] = []
         texts: list[str] = []
         for phase in phases:
-            end = last if phase.stop is None else max(phase.stop - 1, phase.start)
-            steps += [phase.start, (phase.start + end) // 2, end, None]
-            texts += [f"{escape(phase.name)}, cycle {phase.cycle}: steps {phase.start} to {end}"] * 4
+            stop = last + 1 if phase.stop is None else phase.stop
+            steps += [phase.start, (phase.start + stop) // 2, stop, None]
+            texts += [f"{in_figure(phase.name)}, cycle {phase.cycle}: steps {phase.start} to {stop - 1}"] * 4
         yield {
             "type": "scatter", "mode": "lines", "x": steps, "y": [lane] * len(steps), "yaxis": LANES, "text": texts,
             "line": {"color": color, "width": 9}, "hovertemplate": "%{text}<extra></extra>", "showlegend": False,
@@ -125,7 +130,7 @@ def _lane(record: RunRecord, index: int, lane: int) -> Iterator[Trace]:
 
 def _about(name: str, kind: str, index: int, view: str) -> Trace:
     """Return what all traces of a run, or of a mean, have in common."""
-    return {"name": escape(name), "legendgroup": f"{kind} {index}", "meta": {"run": index, "view": view}}
+    return {"name": in_figure(name), "legendgroup": f"{kind} {index}", "meta": {"run": index, "view": view}}
 
 
 def _line(curve: Curve, axis: str, hover: str, look: dict[str, Any]) -> Trace:
@@ -155,9 +160,12 @@ def _marks(curve: Curve, texts: Sequence[str], look: dict[str, Any]) -> Trace:
     }  # fmt: skip
 
 
-def _entry(color: str) -> Trace:
-    """Return an empty trace that stands in the legend."""
-    return {"type": "scatter", "mode": "lines", "x": [None], "y": [None], "yaxis": METRIC, "line": {"color": color}}
+def _entry(color: str, rank: int) -> Trace:
+    """Return an empty trace that stands in the legend, the first run at its top."""
+    return {
+        "type": "scatter", "mode": "lines", "x": [None], "y": [None], "yaxis": METRIC, "line": {"color": color},
+        "legendrank": rank,
+    }  # fmt: skip
 
 
 def _rounded(values: Iterable[float]) -> list[float | None]:
@@ -165,6 +173,6 @@ def _rounded(values: Iterable[float]) -> list[float | None]:
     return [float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None for value in values]
 
 
-def _label(key: str) -> str:
-    """Return a metric's key as a part of a hover text, in which nothing is markup or a placeholder."""
-    return escape(key).replace("%", "&#37;").replace("{", "&#123;")
+def in_figure(text: str) -> str:
+    """Return a text as plotly shows it as it is: without markup, and without placeholders."""
+    return escape(text, quote=False).replace("%", "&#37;")
