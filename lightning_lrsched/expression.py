@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Mapping
+from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
@@ -11,7 +12,7 @@ from lightning_lrsched.room import Schedule
 from lightning_lrsched.warmup import Cooldown, Warmup
 
 _EXAMPLE = "\"SGDR(T_0='10ep', T_mult=2)\""
-_CONFIG = "{class_path: SGDR, init_args: {T_0: 10ep, T_mult: 2}}"
+CONFIG_EXAMPLE = "{class_path: SGDR, init_args: {T_0: 10ep, T_mult: 2}}"
 _UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)  # what ast raises for odd text
 
 
@@ -65,9 +66,9 @@ def from_config(value: object) -> object:
         path, arguments = value["class_path"], value.get("init_args") or {}
         if not isinstance(arguments, Mapping) or set(value) - {"class_path", "init_args"}:
             allowed = "class_path and init_args, with the arguments by name in init_args"
-            raise refusal("schedule", dict(value), allowed, _CONFIG)
+            raise refusal("schedule", dict(value), allowed, CONFIG_EXAMPLE)
     if not isinstance(path, str) or ("." in path and path.partition(".")[0] != __name__.partition(".")[0]):
-        raise refusal("class_path", path, f"one of {_names()}", _CONFIG)
+        raise refusal("class_path", path, f"one of {_names()}", CONFIG_EXAMPLE)
     return _build(path.rpartition(".")[2], (), {key: from_config(each) for key, each in arguments.items()})
 
 
@@ -107,9 +108,24 @@ def _build(name: str, positional: Any, named: dict[str, Any]) -> object:
     try:
         signature(known).bind(*positional, **named)
     except TypeError as error:
-        takes = ", ".join(signature(known).parameters)
-        raise ValueError(f"{name}: {error}. It takes {takes}. For example: {_EXAMPLE}") from None
+        unknown = [word for word in named if word not in signature(known).parameters]
+        if unknown:
+            raise misnamed(known, str(unknown[0]), _EXAMPLE) from None
+        raise ValueError(f"{name}: {error}. It takes {_parameters(known)}. For example: {_EXAMPLE}") from None
     return known(*positional, **named)
+
+
+def misnamed(kind: type, word: str, example: str) -> ValueError:
+    """Return the error for a parameter that a class does not have: it names the closest one, and all of them."""
+    close = get_close_matches(word, signature(kind).parameters, 1)
+    meant = f", did you mean {close[0]!r}?" if close else "."
+    return ValueError(
+        f"{kind.__name__}: there is no parameter {word!r}{meant} It takes {_parameters(kind)}. For example: {example}"
+    )
+
+
+def _parameters(kind: type) -> str:
+    return ", ".join(signature(kind).parameters) or "nothing"
 
 
 def _known(name: str) -> type | None:

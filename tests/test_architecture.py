@@ -31,6 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "callbacks": (*CORE, "describe", *TORCH),
     "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "tracking", "configs"),
     "callbacks.tracked_cycles": ("tracking",),
+    "lightning_cli": (*CORE, *TORCH, "callbacks"),
     "cli": (*CORE, "describe", "preview", *TORCH, "callbacks", "compare", "configs", "sweep"),
     "cli.replay": ("tracking",),
     "": (*CORE, *TORCH, "callbacks"),

@@ -114,7 +114,9 @@ def test_unknown_name_lists_those_that_exist() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        pytest.param("SGDR(T0='10ep')", r"SGDR: .*'T0'\. It takes T_0, T_mult, eta_min", id="keyword"),
+        pytest.param(
+            "SGDR(T0='10ep')", r"SGDR: .*'T0', did you mean 'T_0'\? It takes T_0, T_mult, eta_min", id="keyword"
+        ),
         pytest.param("Cosine(1, 2, 3)", r"Cosine: too many positional arguments\. It takes T_max", id="positional"),
         pytest.param("Step()", r"Step: missing a required argument: 'step_size'", id="missing"),
         pytest.param("Step(5, step_size=6)", r"Step: multiple values for argument 'step_size'", id="twice"),
