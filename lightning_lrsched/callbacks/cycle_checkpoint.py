@@ -26,7 +26,7 @@ from lightning_lrsched.units import DurationLike, plain_duration
 
 
 class CycleCheckpoint(Checkpoint):
-    """Keeps, for every cycle of the schedule, its best checkpoint and the one at its end, where the lr is lowest.
+    """Keeps, for every cycle of the schedule, its best checkpoint and its end, where the lr is lowest.
 
     A metric is credited to the cycle whose weights it measured: a validation right after a cycle's last step counts
     for that cycle, although the lr has already restarted. The warmup belongs to cycle 0. Where both are the same
@@ -42,7 +42,7 @@ class CycleCheckpoint(Checkpoint):
         keep: ``"both"``, ``"best"`` or ``"end"`` of each cycle.
         every: length of a cycle where the schedule has none, as a duration: ``"10ep"``.
         validate_at_end: validate after each cycle's last step, so that every end has a metric of its own.
-        save_partial: keep a cycle that the end of the run cuts short. It is never recommended.
+        save_partial: keep a cycle that the end of the run cuts short; it is never recommended.
         save_top_k: completed cycles that are kept, the best by their metric, without one the latest; -1 for all.
         save_weights_only: leave out the states of optimizers, schedulers, callbacks and loops.
         patience: stop after so many completed cycles in a row that were not better than all before; None for never.
@@ -153,16 +153,18 @@ class CycleCheckpoint(Checkpoint):
 
     @property
     def recommended(self) -> Kept | None:
-        """The end of a completed cycle that is best by its own metric, or the latest where no end was measured.
-
-        None before the first restart: then the paper recommends the current weights, which are the model itself.
-        """
+        """The best end of a completed cycle by its own metric, or the latest if none was measured; None before one."""
         return self._keeper.ledger.recommended
 
     @property
     def recommended_model_path(self) -> str:
         """The checkpoint of `recommended`; empty before the first restart."""
         return "" if self.recommended is None else self.recommended.path
+
+    @property
+    def run_key(self) -> str:
+        """What this run's checkpoints are known by, also after a resume; empty before the first fit."""
+        return self._keeper.run
 
     @property
     def state_key(self) -> str:

@@ -51,7 +51,7 @@ class MLflowTracker(Callback):
     What is logged: metrics ``lr/<optimizer>/<group>`` (and ``momentum/...``, ``weight_decay/...`` where they are
     scheduled), ``schedule/phase``, ``schedule/cycle``, ``throughput/steps_per_second``, every validation metric under
     its own name, ``epoch``, and ``cycle/<metric>`` for each finished cycle; params ``schedule/...``; artifacts
-    ``schedule/plan.json``, ``schedule/lr.png``, ``schedule/steps/*.npz`` (every step) and ``checkpoints/...``.
+    ``schedule/plan.json``, ``schedule/lr.png``, ``schedule/steps/*.npz`` (every step); kept checkpoints as models.
 
     A fit that is resumed from a checkpoint goes on in the same run. What the run has already stays: of steps that are
     trained again nothing is logged a second time, and each curve goes on at the first step that it does not have.
@@ -60,7 +60,9 @@ class MLflowTracker(Callback):
         tracking_uri: where a run of its own goes; None for ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
         experiment: experiment of a run of its own; None for ``MLFLOW_EXPERIMENT_NAME``, or ``Default``.
         run_name: name of a run of its own; None for one made of date and time.
-        log_checkpoints: upload the checkpoint of each finished cycle.
+        log_checkpoints: store the checkpoints of each finished cycle as logged models, with their metric.
+        registered_model: name of the registered model that gets a version of the best checkpoint of each run; the
+            alias ``best`` is on the best of all. None for none.
         audit: tell, once for each optimizer, when something else than the plan has set the lr that a real step used.
         flush_timeout: seconds that the end of the fit waits for the last points.
         every_n_steps: log the steps that are a multiple of this, or ``"on_change"`` for those where a straight line
@@ -89,6 +91,7 @@ class MLflowTracker(Callback):
         *,
         run_name: str | None = None,
         log_checkpoints: bool = True,
+        registered_model: str | None = None,
         audit: bool = True,
         flush_timeout: float = 60.0,
         every_n_steps: int | Literal["on_change"] = 1,
@@ -100,6 +103,7 @@ class MLflowTracker(Callback):
     ) -> None:
         """Check the parameters; nothing is opened before the fit."""
         names = {"tracking_uri": tracking_uri, "experiment": experiment, "run_name": run_name}
+        names["registered_model"] = registered_model
         for name, value in names.items():
             if value is not None and (not isinstance(value, str) or not value):
                 raise refusal(f"MLflowTracker.{name}", value, "a text or None", "experiment='digits'")
@@ -120,6 +124,7 @@ class MLflowTracker(Callback):
         self.experiment = experiment
         self.run_name = run_name
         self.log_checkpoints = log_checkpoints
+        self.registered_model = registered_model
         self.audit = audit
         self.flush_timeout = flush_timeout
         self.every_n_steps: int | Literal["on_change"] = every_n_steps
@@ -131,7 +136,7 @@ class MLflowTracker(Callback):
         self._session: Session | None = None
         self._earlier: Earlier | None = None  # the run of the checkpoint that was loaded for this fit
         self._latest: Earlier | None = None  # the run of this fit, or of the one before
-        self._cycles = TrackedCycles(upload=log_checkpoints)
+        self._cycles = TrackedCycles(upload=log_checkpoints, registered=registered_model)
         self._hooks: list[RemovableHandle] = []
         self._opened = False
 

@@ -1,14 +1,15 @@
 """Finished cycles on their way to the tracker: each is recorded and uploaded once."""
 
+import math
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from lightning.pytorch.callbacks import Callback
 
+from lightning_lrsched.tracking import models
 from lightning_lrsched.tracking.recorder import MetricRecord
-from lightning_lrsched.tracking.sink import Sink, key_part
+from lightning_lrsched.tracking.sink import key_part
 from lightning_lrsched.tracking.writer import Writer
 
 
@@ -17,19 +18,35 @@ class Kept(Protocol):
 
     @property
     def path(self) -> str:
-        """The checkpoint."""
+        """Where it is."""
 
     @property
     def score(self) -> float | None:
-        """Its value of the monitored metric; None without a monitor."""
+        """Its value of the monitored metric; None where it was not measured."""
 
     @property
     def step(self) -> int:
         """Real steps taken when it was saved."""
 
+    @property
+    def epoch(self) -> int:
+        """Epoch in which it was saved."""
+
+    @property
+    def lr(self) -> float | None:
+        """The lr of the latest of these steps."""
+
 
 class Finished(Protocol):
     """What a checkpoint callback lists in ``finished_cycles``."""
+
+    @property
+    def cycle(self) -> int:
+        """Index of the cycle."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it ran to its end."""
 
     @property
     def best(self) -> Kept | None:
@@ -39,36 +56,72 @@ class Finished(Protocol):
     def end(self) -> Kept | None:
         """The checkpoint at its end."""
 
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """Both, as one where they are the same file."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Each path with what it is."""
+
 
 class TrackedCycles:
-    """Hands the cycles that finished to a writer, each once.
+    """Hands the cycles that finished to a writer, each once: their metrics, and each checkpoint as a model.
 
     Args:
         upload: whether the checkpoints are uploaded.
+        registered: name of the registered model whose versions are the best checkpoints; None for none.
     """
 
-    def __init__(self, *, upload: bool) -> None:
+    def __init__(self, *, upload: bool, registered: str | None = None) -> None:
         """Begin with no cycle taken."""
         self._upload = upload
-        self._taken: set[tuple[str, str]] = set()
+        self._registered = registered
+        self._taken: set[str] = set()
+        self._best: dict[str, str] = {}
 
     def take(self, callbacks: Iterable[Callback], writer: Writer, timestamp: int) -> None:
         """Record the cycles that finished since the last call, of every callback that has some."""
         for callback in callbacks:
-            monitor = getattr(callback, "monitor", None)
             finished: Iterable[Finished] = getattr(callback, "finished_cycles", ())
             for cycle in finished:
-                for key, kept in (("cycle", cycle.best), ("cycle/end", cycle.end)):
-                    if kept is None or (key, kept.path) in self._taken:
-                        continue
-                    self._taken.add((key, kept.path))
-                    if kept.score is not None:
-                        values = {f"{key}/{key_part(monitor)}": kept.score}
-                        writer.record(MetricRecord(kept.step - 1, timestamp, values))
-                    if self._upload and (key == "cycle" or cycle.best is None or cycle.best.path != kept.path):
-                        writer.run(partial(_upload, path=Path(kept.path)))
+                self._take_cycle(callback, cycle, writer, timestamp)
+            self._mark_best(callback, writer)
+
+    def _take_cycle(self, callback: Callback, cycle: Finished, writer: Writer, timestamp: int) -> None:
+        """Record one cycle."""
+        monitor = key_part(getattr(callback, "monitor", None))
+        for kept in cycle.kept:
+            key = _key(callback, cycle, kept)
+            if key in self._taken:
+                continue
+            self._taken.add(key)
+            roles, metric = cycle.files[kept.path], None
+            for curve, role in (("cycle", "best"), ("cycle/end", "end")):
+                if kept.score is not None and role in roles:
+                    writer.record(MetricRecord(kept.step - 1, timestamp, {f"{curve}/{monitor}": kept.score}))
+            if kept.score is not None and math.isfinite(kept.score):
+                metric = {"key": f"checkpoint/{monitor}", "value": kept.score}
+                metric |= {"step": kept.step - 1, "timestamp": timestamp}
+            facts = {"cycle": cycle.cycle, "role": roles, "step": kept.step, "epoch": kept.epoch, "lr": kept.lr}
+            if self._upload and "://" not in kept.path:  # what lies in a store of its own is not copied
+                name = f"cycle-{cycle.cycle}-{roles.replace('+', '-')}"
+                facts["complete"] = cycle.complete
+                writer.task(models.checkpoint(Path(kept.path).absolute(), key, name, facts, metric))
+
+    def _mark_best(self, callback: Callback, writer: Writer) -> None:
+        """Mark the best of all that was taken, when it is another one."""
+        path = getattr(callback, "best_model_path", "")
+        finished: Iterable[Finished] = getattr(callback, "finished_cycles", ())
+        rows = [(cycle, kept) for cycle in finished for kept in cycle.kept if kept.path == path]
+        if not self._upload or not rows or "://" in path or self._best.get(callback.state_key) == path:
+            return
+        self._best[callback.state_key] = path
+        key = _key(callback, *rows[0])
+        writer.task(models.best(key, self._registered, rows[0][1].score, getattr(callback, "mode", "min")))
 
 
-def _upload(sink: Sink, path: Path) -> None:
-    """Store a kept checkpoint."""
-    sink.upload(path, "checkpoints")
+def _key(callback: Callback, cycle: Finished, kept: Kept) -> str:
+    """Return what a checkpoint is known by, in this run and in one that is resumed."""
+    run = getattr(callback, "run_key", "") or Path(kept.path).parent.as_posix()
+    return f"{run}-{cycle.cycle}-{kept.step}"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning_lrsched.tracking.mlflow_client import is_final
 from lightning_lrsched.tracking.mlflow_sink import BATCH_SIZE, MlflowSink
@@ -42,6 +43,10 @@ class LateSink:
     def upload(self, path: Path, folder: str) -> None:
         """Store a file in a folder of the run."""
         self.opened().upload(path, folder)
+
+    def store_model(self, task: Mapping[str, Any]) -> None:
+        """Store a checkpoint as a logged model, or mark the best one."""
+        self.opened().store_model(task)
 
     def last_steps(self) -> Mapping[str, int]:
         """Return the last step of every metric of the run."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from lightning_lrsched.tracking import models
 from lightning_lrsched.tracking.mlflow_client import is_final, last_steps_of, store_of
 from lightning_lrsched.tracking.sink import Point
 
@@ -65,6 +66,10 @@ class MlflowSink:
             self.client.log_artifacts(self.run_id, str(path), f"{folder}/{path.name}")
         else:
             self.client.log_artifact(self.run_id, str(path), folder)
+
+    def store_model(self, task: Mapping[str, Any]) -> None:
+        """Store a checkpoint as a logged model, or mark the best one."""
+        (models.store if task["do"] == "model" else models.mark)(self.client, self.run_id, task)
 
     def last_steps(self) -> Mapping[str, int]:
         """Return the last step of every metric of the run."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_\-. ]|^\.\.?$")
 _LONGEST_KEY = 250
@@ -57,6 +57,14 @@ class Sink(PointSink, Protocol):
 
     def is_final(self, failure: Exception) -> bool:
         """Return whether trying again is useless until somebody does something: no such run, no permission."""
+
+
+@runtime_checkable
+class ModelSink(Protocol):
+    """A sink that keeps checkpoints as models, with what is known of them. Others keep them as files."""
+
+    def store_model(self, task: Mapping[str, Any]) -> None:
+        """Do a task of `tracking.models`; one that was done before changes nothing."""
 
 
 def key_part(name: object) -> str:

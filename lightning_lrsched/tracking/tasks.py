@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_lrsched.tracking.curve import Curve, draw
-from lightning_lrsched.tracking.sink import Sink
+from lightning_lrsched.tracking.sink import ModelSink, Sink
 
 _FOLDER = "schedule"
 STEPS_FOLDER = f"{_FOLDER}/steps"
@@ -43,6 +43,12 @@ def perform(task: Mapping[str, Any], sink: Sink) -> None:
                 path = Path(folder) / Path(name).name
                 path.write_text(content, encoding="utf-8")
                 sink.upload(path, _FOLDER)
+        case {"do": "model" | "best"} if isinstance(sink, ModelSink):
+            sink.store_model(task)
+        case {"do": "model", "path": path}:
+            sink.upload(Path(path), "checkpoints")
+        case {"do": "best"}:
+            pass
         case _:
             raise ValueError(f"unknown task {dict(task)!r}")
 

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from lightning_lrsched import SGDR, Plan, RunLength
 from tests.callbacks.models import expected
-from tests.tracking.reading import artifacts, history, only_run, repeated
+from tests.tracking.reading import history, model_files, only_run, repeated
 
 HERE = Path(__file__).parent
 ABORTED_AT_EXIT = "terminate called without an active exception"
@@ -64,7 +64,7 @@ def test_two_processes_share_one_schedule_one_run_and_one_set_of_files(
     assert run.info.status == "FINISHED"
     assert history(store, run, "lr/SGD/0") == list(enumerate(expected(timeline, 20)))
     assert repeated(store) == []
-    assert artifacts(store, run, "checkpoints") == sorted(f"checkpoints/{Path(path).name}" for path in paths)
+    assert sorted(model_files(store, run)) == sorted(Path(path).name for path in paths)
 
 
 def test_a_run_that_is_terminated_is_killed_in_mlflow(

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LoggedModel, Run
 
 Points = list[tuple[int, float]]
 
@@ -39,6 +39,18 @@ def repeated(uri: str) -> list[tuple[str, str, int]]:
 
 def artifacts(uri: str, run: Run, folder: str | None = None) -> list[str]:
     return sorted(file.path for file in MlflowClient(uri).list_artifacts(run.info.run_id, folder))
+
+
+def models(uri: str, run: Run) -> list[LoggedModel]:
+    """The models of a run, by the step of their weights."""
+    found = MlflowClient(uri).search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return sorted(found, key=lambda model: int(model.params["step"]))
+
+
+def model_files(uri: str, run: Run) -> dict[str, bytes]:
+    """The files of the models of a run, by their names."""
+    paths = [Path(model.artifact_location.removeprefix("file://")) for model in models(uri, run)]
+    return {file.name: file.read_bytes() for path in paths for file in path.iterdir()}
 
 
 def fetched(uri: str, run: Run, path: str) -> Path:

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer, two_groups
 from tests.tracking.conftest import copied
-from tests.tracking.reading import artifacts, fetched, history, keys, only_run, repeated
+from tests.tracking.reading import fetched, history, keys, model_files, only_run, repeated
 
 STEPS = 24
 
@@ -103,11 +103,8 @@ def test_the_checkpoint_of_each_cycle_is_there_once_with_its_metric(tracked: Tra
     finished = tracked.checkpoint.finished_cycles
     assert [cycle.cycle for cycle in finished] == [0, 1, 2, 3]
     kept = [kept for cycle in finished for kept in cycle.kept]
-    names = sorted(f"checkpoints/{Path(one.path).name}" for one in kept)
-    assert artifacts(tracked.uri, tracked.run, "checkpoints") == names
-    for one in kept:
-        stored = fetched(tracked.uri, tracked.run, f"checkpoints/{Path(one.path).name}")
-        assert stored.read_bytes() == Path(one.path).read_bytes()
+    files = {Path(one.path).name: Path(one.path).read_bytes() for one in kept}
+    assert model_files(tracked.uri, tracked.run) == files
     bests = [cycle.best for cycle in finished if cycle.best is not None]
     assert history(tracked.uri, tracked.run, "cycle/val_loss") == [(best.step - 1, best.score) for best in bests]
 

@@ -1,0 +1,120 @@
+"""Kept checkpoints as logged models: each once, with its metric, the best of all marked."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from lightning.pytorch.callbacks import Callback
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
+
+from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.tracking import models
+from tests.callbacks.models import Tiny, make_trainer
+from tests.callbacks.test_cycle_checkpoint_replay import SavesAt, Stops
+from tests.tracking.reading import history, only_run, repeated, runs
+
+METRIC = "checkpoint/val_loss"
+
+
+def fit(folder: Path, uri: str, *others: Callback, score: Any = lambda step: abs(step - 7) / 10, **given: Any) -> Any:
+    checkpoint = CycleCheckpoint("val_loss", dirpath=folder / "cycles", validate_at_end=True)
+    tracker = MLflowTracker(uri, "study", registered_model="tiny")
+    callbacks = [LearningRateScheduler(SGDR(5)), checkpoint, tracker, *others]
+    make_trainer(folder, *callbacks, val_check_interval=2).fit(Tiny(score=score), **given)
+    return checkpoint
+
+
+def stored(uri: str) -> list[LoggedModel]:
+    client = MlflowClient(uri)
+    experiments = [run.info.experiment_id for run in runs(uri)]
+    found: list[LoggedModel] = client.search_logged_models(experiments[:1])
+    return sorted(found, key=lambda model: int(model.params["step"]))
+
+
+def test_each_checkpoint_is_a_model_with_its_cycle_lr_and_metric(uri: str, tmp_path: Path) -> None:
+    checkpoint = fit(tmp_path, uri)
+    run, found = only_run(uri), stored(uri)
+    kept = sorted((one.step, one.score, one.lr) for row in checkpoint.finished_cycles for one in row.kept)
+    assert [int(model.params["step"]) for model in found] == [step for step, _, _ in kept]
+    assert [float(model.params["lr"]) for model in found] == [lr for _, _, lr in kept]
+    assert [[(m.key, m.value) for m in model.metrics or ()] for model in found] == [
+        [(METRIC, score)] for _, score, _ in kept
+    ]
+    assert {str(model.status) for model in found} == {"READY"}
+    assert {model.name for model in found} >= {"cycle-0-best-end", "cycle-1-best", "cycle-1-end"}
+    assert run.outputs is not None
+    assert {output.model_id for output in run.outputs.model_outputs} == {model.model_id for model in found}
+    assert repeated(uri) == []
+    assert [step for step, _ in history(uri, run, METRIC)] == [step - 1 for step, _, _ in kept]
+
+
+def test_a_search_orders_them_and_the_best_is_marked_once(uri: str, tmp_path: Path) -> None:
+    checkpoint = fit(tmp_path, uri)
+    run, client = only_run(uri), MlflowClient(uri)
+    order: Any = [{"field_name": f"metrics.{METRIC}", "ascending": True}]
+    first = client.search_logged_models([run.info.experiment_id], order_by=order)[0]
+    marked = [model.model_id for model in stored(uri) if model.tags.get(models.BEST)]
+    assert marked == [first.model_id] == [run.data.tags[models.BEST]]
+    assert [metric.value for metric in first.metrics or ()] == [checkpoint.best_model_score]
+
+
+def test_the_alias_downloads_the_best_file(uri: str, tmp_path: Path) -> None:
+    checkpoint = fit(tmp_path, uri)
+    version = MlflowClient(uri, registry_uri=uri).get_model_version_by_alias("tiny", models.ALIAS)
+    mlflow.set_tracking_uri(uri)
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/tiny@{models.ALIAS}"))
+    finally:
+        mlflow.set_tracking_uri("")
+    (file,) = folder.glob("*.ckpt")
+    assert file.read_bytes() == Path(checkpoint.best_model_path).read_bytes()
+    assert version.tags[models.KEY].startswith(checkpoint.run_key)
+
+
+def test_a_worse_run_does_not_take_the_alias_and_a_better_one_does(uri: str, tmp_path: Path) -> None:
+    registry = MlflowClient(uri, registry_uri=uri)
+    fit(tmp_path / "a", uri)
+    first = registry.get_model_version_by_alias("tiny", models.ALIAS)
+    fit(tmp_path / "b", uri, score=lambda step: 5.0 + step)
+    assert registry.get_model_version_by_alias("tiny", models.ALIAS).version == first.version
+    better = fit(tmp_path / "c", uri, score=lambda step: -float(step))
+    now = registry.get_model_version_by_alias("tiny", models.ALIAS)
+    assert now.tags[models.KEY].startswith(better.run_key)
+
+
+def test_a_resume_after_a_cycle_stores_nothing_twice(uri: str, tmp_path: Path) -> None:
+    path = tmp_path / "saved" / "middle.ckpt"
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path, uri, SavesAt(8, path), Stops(13))
+    before = [model.model_id for model in stored(uri)]
+    assert before
+    checkpoint = fit(tmp_path, uri, ckpt_path=path, weights_only=True)
+    found = stored(uri)
+    assert {model.model_id for model in found} >= set(before)
+    steps = sorted(one.step for row in checkpoint.finished_cycles for one in row.kept)
+    assert [int(model.params["step"]) for model in found] == steps
+    versions = MlflowClient(uri, registry_uri=uri).search_model_versions("name = 'tiny'")
+    assert len({version.tags[models.KEY] for version in versions}) == len(versions)
+
+
+def test_one_that_was_half_stored_is_finished_and_never_marked_before(uri: str, tmp_path: Path) -> None:
+    client = MlflowClient(uri)
+    run = client.create_run(client.create_experiment("study"))
+    file = tmp_path / "a.ckpt"
+    metric = {"key": METRIC, "value": 0.5, "step": 3, "timestamp": 7}
+    task = models.checkpoint(file, "k", "cycle-0-end", {"cycle": 0}, metric)
+    with pytest.raises(FileNotFoundError, match=r"a\.ckpt is gone"):
+        models.store(client, run.info.run_id, task)
+    with pytest.raises(LookupError, match="k is not stored"):
+        models.mark(client, run.info.run_id, models.best("k", None, 0.5, "min"))
+    half = client.create_logged_model(run.info.experiment_id, "cycle-0-end", run.info.run_id, {models.KEY: "k"})
+    with pytest.raises(LookupError, match="k is not stored"):
+        models.mark(client, run.info.run_id, models.best("k", None, 0.5, "min"))
+    file.write_text("whole")
+    models.store(client, run.info.run_id, task)
+    models.store(client, run.info.run_id, task)
+    (found,) = client.search_logged_models([run.info.experiment_id])
+    assert (found.model_id, str(found.status), len(found.metrics or ())) == (half.model_id, "READY", 1)
+    assert [artifact.path for artifact in client.list_logged_model_artifacts(found.model_id)] == ["a.ckpt"]
