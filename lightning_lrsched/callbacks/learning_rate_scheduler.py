@@ -1,5 +1,6 @@
 """LearningRateScheduler: attaches a plan to the optimizers of any LightningModule and steps it right."""
 
+import math
 from typing import Any
 
 import lightning.pytorch as pl
@@ -90,6 +91,7 @@ class LearningRateScheduler(Callback):
         self.run = RunLength()
         self.schedulers: list[RealStepScheduler] = []
         self._left_off: tuple[int, list[int]] = (0, [])
+        self._end = math.inf
         self._watch = EpochWatch()
 
     @property
@@ -149,6 +151,7 @@ class LearningRateScheduler(Callback):
             except ValueError as refused:
                 raise MisconfigurationException(str(refused)) from None
             self._tell(scheduler)
+        self._end = (self.timeline and self.timeline.total) or math.inf
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -156,9 +159,8 @@ class LearningRateScheduler(Callback):
         """Look at what other callbacks did at the start of the epoch; tell a plan that has ended."""
         if batch_idx == 0:
             self._watch.epoch_begins(trainer, self.schedulers)
-        timeline = self.timeline
-        if timeline and timeline.total and self.schedulers[0].real_steps >= timeline.total:
-            self._watch.plan_is_over(timeline.total)
+        if self.schedulers and self.schedulers[0].real_steps >= self._end:
+            self._watch.plan_is_over(int(self._end))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Feed a plateau with its metric, before any checkpoint of this validation is saved.

@@ -1,5 +1,6 @@
 """The one room that touches what Lightning does not promise to keep. Each of these has a test that pins it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,10 +23,15 @@ def scheduler_configs(trainer: pl.Trainer) -> list[LRSchedulerConfig]:
 
 
 def replace_config(trainer: pl.Trainer, old: LRSchedulerConfig | None, scheduler: Any, interval: str = "step") -> None:
-    """Put a scheduler in the place of an old one, with the same interval, or at the end when there was none."""
+    """Put a scheduler in the place of an old one, with the same interval, or at the end when there was none.
+
+    One that is added by step counts by itself. Its frequency keeps Lightning from calling it, which would cost more
+    than the schedule does.
+    """
     configs = scheduler_configs(trainer)
     if old is None:
-        configs.append(LRSchedulerConfig(scheduler=scheduler, interval=interval))
+        frequency = sys.maxsize if interval == "step" else 1
+        configs.append(LRSchedulerConfig(scheduler=scheduler, interval=interval, frequency=frequency))
     else:
         new = replace(old, scheduler=scheduler)
         if fed_by_callback(old):

@@ -58,14 +58,14 @@ def test_a_replaced_config_is_the_one_that_is_stepped(tmp_path: Path) -> None:
     assert Counts.calls == 1 + 2
 
 
-def test_an_added_config_is_stepped_with_every_optimizer_step(tmp_path: Path) -> None:
-    looks = Looks(
-        lambda trainer: trainer_access.replace_config(trainer, None, StepLR(trainer.optimizers[0], 3, 0.5)),
-        "on_fit_start",
-    )
-    trainer = make_trainer(tmp_path, looks)
+@pytest.mark.parametrize(("interval", "lr"), [("step", LR), ("epoch", LR / 4)])
+def test_an_added_config_is_stepped_once_an_epoch_or_not_at_all(tmp_path: Path, interval: str, lr: float) -> None:
+    def add(trainer: L.Trainer) -> None:
+        trainer_access.replace_config(trainer, None, StepLR(trainer.optimizers[0], 1, 0.5), interval)
+
+    trainer = make_trainer(tmp_path, Looks(add, "on_fit_start"))
     trainer.fit(Tiny(), loader(4))
-    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(LR / 4)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(lr)
 
 
 @pytest.mark.parametrize(("accumulate", "steps"), [(1, [0, 1, 2, 3]), (2, [0, 0, 1, 1])])
