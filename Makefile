@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help env demo test lint format bench server server-stop docs-images clean
+.PHONY: help env demo test lint format bench server server-stop docs docs-images study clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -42,6 +42,10 @@ bench: $(READY) ## measure the cost of a step against the peers, and print the t
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks -q -p no:xdist -p no:cacheprovider --benchmark-json=build/bench.json --benchmark-quiet
 	$(BIN)/python benchmarks/report.py build/bench.json
 
+study: $(READY) ## train what the SGDR study lacks (an hour or two on two cores) and write docs/study.md
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[study]'
+	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m benchmarks.sgdr_study.run
+
 server: $(READY) ## start a tracking server over PostgreSQL on this machine; prints the line to export
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
 	@$(BIN)/python mlflow_configs/serve.py start
@@ -53,5 +57,11 @@ docs-images: $(READY) ## draw the pictures of the docs anew
 	$(BIN)/python docs/make_images.py
 	$(BIN)/python docs/make_gallery.py
 
+docs: $(READY) ## build the documentation into site/; any warning or broken link fails it
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@rm -rf site
+	$(BIN)/sphinx-build -W --keep-going -q -E -d build/doctrees docs site
+	@echo "open site/index.html"
+
 clean: ## remove the environment and what the demo wrote
-	rm -rf $(VENV) demo_output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo_output site .pytest_cache .mypy_cache .ruff_cache
