@@ -29,8 +29,8 @@ def test_the_example_trains_and_tests(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     scope: dict[str, object] = {"model": SmallModule()}
     exec(block_with("trainer.fit"), scope)
-    files = sorted(path.name for path in tmp_path.glob("lightning_logs/version_0/checkpoints/*.ckpt"))
-    assert [name.partition("-")[0] for name in files] == ["cycle=0", "cycle=1", "cycle=2"]
+    files = [path.name for path in tmp_path.glob("lightning_logs/version_0/checkpoints/*.ckpt")]
+    assert {name.partition("-")[0] for name in files} == {"cycle=0", "cycle=1", "cycle=2"}
     assert (tmp_path / "mlflow.db").exists()
 
 

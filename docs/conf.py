@@ -1,0 +1,75 @@
+"""The documentation site: `make docs` builds it into site/, without a network, and any warning fails it."""
+
+import re
+import sys
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math import latex2mathml
+from lightning.pytorch.callbacks import Callback
+from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+project = "lightning-lrsched"
+version = release = installed("lightning-lrsched")
+html_title = f"{project} {version}"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+default_role = "py:obj"
+nitpicky = True
+nitpick_ignore_regex = [
+    # Types of other libraries, whose inventories would need a network, and those inside of this package.
+    ("py:.*", r"(?!lightning_lrsched\.).*"),
+    ("py:.*", r"lightning_lrsched\.(?!\w+$).*"),
+]
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+add_module_names = False
+python_display_short_literal_types = True
+maximum_signature_line_length = 80
+_FORMULA = re.compile(r"\$(?!\s)([^$]+?)\$", flags=re.DOTALL)
+
+
+def formulas(*event: Any) -> None:
+    """Turn $...$ in docstrings into formulas."""
+    lines: list[str] = event[-1]
+    lines[:] = _FORMULA.sub(r":math:`\1`", "\n".join(lines)).splitlines()
+
+
+def inline_mathml(self: Any, node: nodes.math) -> None:
+    """Write a formula in the text as MathML, which browsers draw by themselves."""
+    self.body.append(latex2mathml.tex2mathml(node.astext(), as_block=False))
+    raise nodes.SkipNode
+
+
+def block_mathml(self: Any, node: nodes.math_block) -> None:
+    """Write a formula of its own as MathML."""
+    self.body.append(f"<p>{latex2mathml.tex2mathml(node.astext(), as_block=True)}</p>")
+    raise nodes.SkipNode
+
+
+def hooks(app: Sphinx, what: str, name: str, *_: Any) -> bool | None:
+    """Leave out what Lightning calls; a user does not."""
+    return True if hasattr(Callback, name) else None
+
+
+def setup(app: Sphinx) -> None:
+    """Register what stands above."""
+    app.connect("autodoc-process-docstring", formulas, priority=900)
+    app.connect("autodoc-skip-member", hooks)
+    app.add_html_math_renderer("mathml", (inline_mathml, None), (block_mathml, None))
+
+
+html_math_renderer = "mathml"

@@ -1,0 +1,75 @@
+"""The code on the pages of the documentation runs as it stands there, and the API pages leave nothing out."""
+
+import doctest
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lightning_lrsched
+from tests.modules import SmallModule
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+_BLOCK = re.compile(r"^```(python|pycon|text(?=\nPlan\())\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str, int]]:
+    """Language, text and first line of each block of Python on a page, and of each printed plan."""
+    text = page.read_text(encoding="utf-8")
+    return [(found[1], found[2], text.count("\n", 0, found.start()) + 2) for found in _BLOCK.finditer(text)]
+
+
+PAGES = [page for page in (*sorted(DOCS.glob("*.md")), ROOT / "mlflow_configs" / "README.md") if blocks(page)]
+
+
+def run(page: Path, language: str, text: str, line: int, scope: dict[str, Any]) -> None:
+    """Run one block; what an interactive one prints must be what stands there."""
+    if language == "python":
+        exec(compile("\n" * (line - 1) + text, str(page), "exec"), scope)
+        return
+    session = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), line - 1)
+    session.globs = scope
+    told: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session, out=told.append, clear_globs=False)
+    assert not told, "".join(told)
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended")
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_the_code_of_a_page_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All blocks of a page run in their order, as one script; `model` is a small module that logs val_loss."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for folder in ("mlflow_configs", "examples"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    scope: dict[str, Any] = {"model": SmallModule()}
+    for language, text, line in blocks(page):
+        if language == "text":
+            assert text in caplog.text
+        else:
+            run(page, language, text, line, scope)
+
+
+def test_output_that_differs_from_the_page_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```pycon\n>>> 1 + 1\n3\n```\n", encoding="utf-8")
+    [block] = blocks(page)
+    with pytest.raises(AssertionError, match=r"Expected:\s+3\s+Got:\s+2"):
+        run(page, *block, {})
+
+
+def test_the_api_pages_have_every_public_name_once() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.rst")))
+    listed = re.findall(r"^\.\. autoclass:: (\w+)", pages, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(lightning_lrsched.__all__)
+
+
+def test_the_pages_keep_to_plain_markdown() -> None:
+    """They are read on a forge as well; only pages that list or include others need the site's own words."""
+    for page in DOCS.glob("*.md"):
+        if page.stem not in ("index", "sweeps"):
+            assert "```{" not in page.read_text(encoding="utf-8"), page
