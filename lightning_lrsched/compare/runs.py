@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # LearningRateMonitor's keys are read too, but not the momentum and weight_decay that it writes beside them.
 _LR_KEY = re.compile(r"lr/[^/]+/.+|lr-(?!.*-(?:momentum|weight_decay)$).+|lr|learning_rate")
-_OWN_KEY = re.compile(r"(?:lr|schedule|cycle|best|system)/.*|lr-.+|lr|learning_rate|epoch")
+_OWN_KEY = re.compile(r"(?:lr|schedule|cycle|checkpoint|best|system)/.*|lr-.+|lr|learning_rate|epoch")
 _CYCLE = "schedule/cycle"
 _PAGE = 1000
 _DRAWN = 2000  # points of a curve that is only drawn
