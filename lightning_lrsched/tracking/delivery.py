@@ -148,7 +148,7 @@ class Delivery:
 
     def _end_segment(self) -> None:
         """Pack the segment's steps into a file that waits for its upload."""
-        if self._spool is None:
+        if self._spool is None or (self._journal is not None and self._journal.refused):
             return
         source = self._spool.segment(self._segment)
         target = packed_path(self._spool, self._segment)

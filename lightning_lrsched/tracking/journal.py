@@ -1,5 +1,6 @@
 """The journal: what training recorded, appended to files before anything else is done with it."""
 
+import errno
 import json
 import os
 import struct
@@ -109,6 +110,7 @@ class Journal:
         self.dropped = 0
         self.segment = -1
         self.closed = False
+        self.refused = False
         self.memory: deque[bytes] = deque()
         self.header: dict[object, bytes] = {}
         self._in_memory = 0
@@ -138,7 +140,7 @@ class Journal:
             self._keep(record)
             return
         if written != len(record):  # the disk has become full within the record
-            self._give_up(OSError("no space left on device"), written)
+            self._give_up(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), written)
             self._keep(record)
             return
         self._size += written
@@ -171,7 +173,7 @@ class Journal:
 
     def _give_up(self, reason: OSError, torn: int) -> None:
         """Go on in memory, and cut off a record that was written in part."""
-        fd, self._fd = self._fd, -1
+        fd, self._fd, self.refused = self._fd, -1, True
         if fd >= 0:
             try:
                 if torn:

@@ -5,10 +5,16 @@ are read from the environment at every call, so they cannot be changed for one c
 user's. Here the store of one client is replaced by one whose requests say themselves how long they may take.
 """
 
+import fcntl
 import json
 import math
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,11 +36,27 @@ def open_client(tracking_uri: str, request_timeout: float, retries: int = 0) -> 
     """
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri)
+    with _alone_with(tracking_uri):
+        client = MlflowClient(tracking_uri)
     if tracking_uri.startswith(("http://", "https://")):
         given = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT")
         client._tracking_client = _bounded(tracking_uri, float(given or request_timeout), retries)
     return client
+
+
+@contextmanager
+def _alone_with(tracking_uri: str) -> Iterator[None]:
+    """Let one process of the user after the other open a sqlite file: MLflow makes its tables then.
+
+    A second process that looks at the file meanwhile can break that off in the middle, and no later one mends it.
+    """
+    if not tracking_uri.startswith("sqlite:"):
+        yield
+        return
+    name = f"lrsched-{os.getuid()}-{sha256(tracking_uri.encode()).hexdigest()[:16]}.lock"
+    with open(os.open(Path(tempfile.gettempdir(), name), os.O_RDWR | os.O_CREAT, 0o600), "w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        yield
 
 
 def store_of(client: "MlflowClient") -> Any:

@@ -74,7 +74,7 @@ class Session:
                 f" The rest is kept in {self._spool.folder}. Deliver it with: lrsched replay {self._spool.folder}"
             )
         lost = writer.journal.dropped
-        if lost or (self._spool is None or writer.journal.memory):
+        if lost or (self._spool is None or writer.journal.refused):
             message += f" There was no room for it on the disk: {lost or 'the last'} steps are lost"
         self._tell(message)
 
