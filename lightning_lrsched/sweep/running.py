@@ -44,14 +44,12 @@ class SweepResult:
     """What a sweep did.
 
     Args:
-        tracking_uri: where the runs are, with credentials if it has any.
         parent_id: MLflow's id of the parent run.
         kept: names of the runs that had finished before.
         trained: names of the runs that finished now.
         failed: why runs failed, by name.
     """
 
-    tracking_uri: str
     parent_id: str
     kept: list[str] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
@@ -75,7 +73,7 @@ def run_sweep(config: SweepConfig, progress: Progress, uri: str | None = None) -
     wanted = _checked(config)
     uri = tracking_uri(uri or config.tracking_uri)
     runs = SweepRuns.open(uri, config.experiment, config.name or config.experiment, shared_fingerprint(config))
-    result = SweepResult(uri, runs.parent_id)
+    result = SweepResult(runs.parent_id)
     status = "KILLED"
     try:
         children = runs.children()
