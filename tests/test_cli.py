@@ -138,7 +138,17 @@ def test_runs_are_chosen_by_a_filter_over_all_experiments(uri: str, capsys: pyte
     assert sorted(row[0] for row in rows_of(capsys.readouterr().out)) == ["cosine"]
 
 
-def test_a_server_tells_the_same_as_its_database(server: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_tells_the_same_as_its_database(
+    uri: str, server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {}
+    asked = ["compare", "--experiment", EXPERIMENT, "--json", "-", "--tracking-uri"]
+    for page in (25_000, 10):  # the server cuts its answer at a page, so that the rest is read run by run
+        monkeypatch.setattr("lightning_lrsched.compare.histories._PAGE", page)
+        assert main([*asked, server]) == 0
+        told[page] = capsys.readouterr().out
+    assert main([*asked, uri]) == 0
+    assert told[10] == told[25_000] == capsys.readouterr().out
     assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", server]) == 0
     assert rows_of(capsys.readouterr().out) == STUDY_ROWS
     assert main(["compare", "--experiment", "typo", "--tracking-uri", server]) == 2
