@@ -31,9 +31,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "callbacks": (*CORE, "describe", *TORCH),
     "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "tracking", "configs"),
     "callbacks.tracked_cycles": ("tracking",),
+    "ensemble": ("checks",),
     "lightning_cli": (*CORE, *TORCH, "callbacks"),
     "cli": (*CORE, "describe", "preview", *TORCH, "callbacks", "compare", "configs", "sweep"),
     "cli.replay": ("tracking",),
+    "cli.cycles": ("ensemble",),
+    "cli.ensemble": ("ensemble",),
     "": (*CORE, *TORCH, "callbacks"),
 }
 """A room and the rooms of this package that it may import; a room may always import its own."""

@@ -106,7 +106,7 @@ class TrackedCycles:
             facts = {"cycle": cycle.cycle, "role": roles, "step": kept.step, "epoch": kept.epoch, "lr": kept.lr}
             if self._upload and "://" not in kept.path:  # what lies in a store of its own is not copied
                 name = f"cycle-{cycle.cycle}-{roles.replace('+', '-')}"
-                facts["complete"] = cycle.complete
+                facts |= {"complete": cycle.complete, "mode": getattr(callback, "mode", "min")}
                 writer.task(models.checkpoint(Path(kept.path).absolute(), key, name, facts, metric))
 
     def _mark_best(self, callback: Callback, writer: Writer) -> None:

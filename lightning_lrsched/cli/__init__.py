@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
-from lightning_lrsched.cli import compare, preview, replay, sweep
+from lightning_lrsched.cli import compare, cycles, ensemble, preview, replay, sweep
 from lightning_lrsched.cli.arguments import CommandError
 from lightning_lrsched.compare import CompareError
 
@@ -61,6 +61,21 @@ def _parser() -> argparse.ArgumentParser:
         "Print a table of the runs of an MLflow experiment, the best first,\nand draw their learning rates "
         "over their validation curves.",
     ).set_defaults(command=compare.compare)
+    _add(
+        commands,
+        "cycles",
+        cycles,
+        "list what was kept of every cycle of a run",
+        "List the checkpoints that CycleCheckpoint kept, from their folder or from MLflow.",
+    ).set_defaults(command=cycles.cycles)
+    _add(
+        commands,
+        "ensemble",
+        ensemble,
+        "measure cycle ends alone, together and averaged",
+        "Measure the ends of completed cycles one by one, as a snapshot ensemble, with averaged weights,\nand the last "
+        "one with batch norm measured anew, which is the control of the averaged weights.",
+    ).set_defaults(command=ensemble.ensemble)
     _add(
         commands,
         "replay",

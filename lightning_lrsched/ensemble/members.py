@@ -1,0 +1,240 @@
+"""Which checkpoints are members: from paths, from a CycleCheckpoint, from its folder, or from an MLflow run."""
+
+import json
+import math
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsspec.core import url_to_fs
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_FACTOR = 1.5
+
+
+class EnsembleError(ValueError):
+    """Members that cannot be found or used; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A kept checkpoint.
+
+    Args:
+        path: where it is; a file that can be read, or the folder of a sharded one.
+        cycle: its cycle; None where it is not known.
+        role: ``"best"``, ``"end"`` or ``"best+end"``; empty where it is not known.
+        step: real steps that made its weights; None where it is not known.
+        score: its metric; None where it was not measured.
+        lr: lr of its last step; None where it is not known.
+        complete: whether its cycle ran to its end.
+        monitor: name of the metric.
+        mode: ``"min"`` or ``"max"``.
+        recommended: whether it is what the paper recommends: the best end of a completed cycle.
+        best: whether it is the best of all.
+    """
+
+    path: str
+    cycle: int | None = None
+    role: str = ""
+    step: int | None = None
+    score: float | None = None
+    lr: float | None = None
+    complete: bool = True
+    monitor: str | None = None
+    mode: str = "min"
+    recommended: bool = False
+    best: bool = False
+
+
+def find_members(source: Any, tracking_uri: str | None = None, *, ends: bool = True) -> list[Member]:
+    """Return the members that a source names, in the order of their cycles.
+
+    Args:
+        source: paths of checkpoints, a folder, a ``cycles.json``, the id of an MLflow run, or a CycleCheckpoint.
+        tracking_uri: where the MLflow run is; None for ``MLFLOW_TRACKING_URI``.
+        ends: only the ends of completed cycles, as the papers do; False for all that was kept. Paths are all taken.
+
+    Raises:
+        EnsembleError: if there are none.
+    """
+    if hasattr(source, "finished_cycles"):
+        members = list(_of_callback(source))
+    elif isinstance(source, str | PathLike):
+        members = _named(str(source), tracking_uri)
+    else:
+        members = [one if isinstance(one, Member) else Member(str(one)) for one in source]
+    listed = hasattr(source, "finished_cycles") or isinstance(source, str | PathLike)
+    chosen = [one for one in members if not (listed and ends and one.role) or ("end" in one.role and one.complete)]
+    if not chosen:
+        what = "no end of a completed cycle" if members else "no checkpoint"
+        raise EnsembleError(f"{source!r} has {what}. Pass paths of checkpoints, or the folder of a CycleCheckpoint")
+    return chosen
+
+
+def much_worse(score: float, than: float, mode: str = "min", factor: float = _FACTOR) -> bool:
+    """Return whether a member's score is so much worse than the last one's that it is likely to harm an ensemble.
+
+    Losses are compared by their ratio, shares such as an accuracy (mode ``"max"``, both in [0, 1]) by the ratio of what
+    is missing to 1, and all else by their distance.
+
+    >>> much_worse(1.694, 1.0), much_worse(0.95, 0.97, "max"), much_worse(0.9, 0.97, "max")
+    (True, True, True)
+    >>> much_worse(0.96, 0.97, "max")
+    False
+    """
+    if math.isnan(score) or math.isnan(than):
+        return True
+    if mode == "max" and 0 <= score <= 1 and 0 <= than <= 1:
+        return 1 - score > factor * (1 - than)
+    if mode == "min" and score >= 0 and than > 0:
+        return score > factor * than
+    worse = score - than if mode == "min" else than - score
+    return worse > (factor - 1) * abs(than)
+
+
+def worse_members(members: Sequence[Member], factor: float = _FACTOR) -> list[Member]:
+    """Return the members that are much worse than the last one, where both were measured."""
+    last = members[-1]
+    if last.score is None:
+        return []
+    return [
+        one for one in members[:-1] if one.score is not None and much_worse(one.score, last.score, last.mode, factor)
+    ]
+
+
+def _of_callback(checkpoint: Any) -> Iterable[Member]:
+    """Yield the members of a CycleCheckpoint."""
+    best, recommended = checkpoint.best_model_path, checkpoint.recommended_model_path
+    for row in checkpoint.finished_cycles:
+        for kept in row.kept:
+            yield Member(
+                kept.path,
+                row.cycle,
+                row.files[kept.path],
+                kept.step,
+                kept.score,
+                kept.lr,
+                row.complete,
+                checkpoint.monitor,
+                checkpoint.mode,
+                kept.path == recommended,
+                kept.path == best,
+            )
+
+
+def _named(source: str, tracking_uri: str | None) -> list[Member]:
+    """Return the members of a folder, of a list, of a single checkpoint, or of an MLflow run."""
+    fs, _ = url_to_fs(source)
+    if fs.isdir(source):
+        lists = sorted(str(path) for path in fs.glob(f"{source.rstrip('/')}/cycles*.json"))
+        if not lists:
+            raise EnsembleError(f"the folder {source} has no cycles.json. Pass the paths of its checkpoints")
+        newest = max(lists, key=fs.modified) if len(lists) > 1 else lists[0]
+        return _listed(newest if "://" not in source else f"{source.rstrip('/')}/{Path(newest).name}")
+    if source.endswith(".json"):
+        return _listed(source)
+    if fs.exists(source):
+        return [Member(source)]
+    return _of_run(source, tracking_uri)
+
+
+def _listed(path: str) -> list[Member]:
+    """Return the members of a ``cycles.json``."""
+    fs, _ = url_to_fs(path)
+    try:
+        content = json.loads(fs.cat_file(path))
+        folder, _, _ = path.replace("\\", "/").rpartition("/")
+        return list(_rows(content, folder or "."))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EnsembleError(f"{path} is no list of cycles: {error}") from error
+
+
+def _rows(content: Mapping[str, Any], folder: str) -> Iterable[Member]:
+    """Yield the members of a list's content."""
+    for row in content["cycles"]:
+        roles: dict[str, str] = {}
+        for role in ("best", "end"):
+            if row[role] is not None:
+                name = row[role]["file"]
+                roles[name] = f"{roles[name]}+{role}" if name in roles else role
+        for name, role in roles.items():
+            kept = row[role.partition("+")[0]]
+            yield Member(
+                f"{folder}/{name}",
+                int(row["cycle"]),
+                role,
+                int(kept["step"]),
+                kept["score"],
+                kept["lr"],
+                bool(row["complete"]),
+                content["monitor"],
+                content["mode"],
+                name == content["recommended"],
+                name == content["best"],
+            )
+
+
+def _of_run(run_id: str, tracking_uri: str | None) -> list[Member]:
+    """Return the members of an MLflow run; each is downloaded when it is asked for."""
+    try:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+    except ModuleNotFoundError:
+        raise EnsembleError(f"there is no file {run_id}, and mlflow is not installed to look for a run") from None
+    client = MlflowClient(tracking_uri)
+    try:
+        experiment = client.get_run(run_id).info.experiment_id
+        found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    except MlflowException as error:
+        raise EnsembleError(
+            f"there is no file or folder {run_id}, and no MLflow run of that id: {str(error).splitlines()[0]}"
+        ) from error
+    members = [_of_model(client, model) for model in found if "lrsched.key" in model.tags]
+    if not members:
+        raise EnsembleError(f"MLflow run {run_id} has no checkpoints of cycles")
+    return _recommended(sorted(members, key=lambda one: (one.cycle or 0, one.step or 0)))
+
+
+def _of_model(client: "MlflowClient", model: Any) -> Member:
+    """Return a member of a run; its path names the model."""
+    facts, metrics = model.params, model.metrics or []
+    lr = facts.get("lr", "None")
+    return Member(
+        f"models:/{model.model_id}",
+        int(facts["cycle"]),
+        facts["role"],
+        int(facts["step"]),
+        metrics[0].value if metrics else None,
+        None if lr == "None" else float(lr),
+        facts.get("complete") == "True",
+        metrics[0].key.partition("/")[2] if metrics else None,
+        facts.get("mode", "min"),
+        best="lrsched.best" in model.tags,
+    )
+
+
+def _recommended(members: list[Member]) -> list[Member]:
+    """Mark the best end of a completed cycle."""
+    ends = [one for one in members if one.complete and "end" in one.role]
+    scored = [one for one in ends if one.score is not None and not math.isnan(one.score)]
+    sign = 1.0 if members[0].mode == "min" else -1.0
+    chosen = min(scored, key=lambda one: sign * (one.score or 0.0)) if scored else (ends[-1] if ends else None)
+    return [replace(one, recommended=one is chosen) for one in members]
+
+
+def fetched(member: Member, tracking_uri: str | None = None) -> Path | str:
+    """Return the file of a member, downloaded from MLflow if it is there."""
+    if not member.path.startswith("models:/"):
+        return member.path
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+
+    location = MlflowClient(tracking_uri).get_logged_model(member.path.removeprefix("models:/")).artifact_location
+    folder = Path(download_artifacts(location, dst_path=tempfile.mkdtemp(), tracking_uri=tracking_uri))
+    return next(iter(sorted(folder.glob("*.ckpt"))), folder)

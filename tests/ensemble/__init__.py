@@ -1,0 +1,1 @@
+"""Kept cycles put to use."""

@@ -1,0 +1,189 @@
+"""Ensembles and averaged weights of kept cycles: from every source, against a computation by hand."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+
+from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.cli import main as lrsched
+from lightning_lrsched.ensemble import (
+    EnsembleError,
+    SnapshotEnsemble,
+    average_weights,
+    evaluate,
+    find_members,
+    load_member,
+    update_batch_norm,
+)
+from tests.callbacks.models import make_trainer
+from tests.ensemble.nets import Inside, Net, data, trained
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> CycleCheckpoint:
+    return trained(tmp_path_factory.mktemp("run") / "cycles")
+
+
+def modules(checkpoint: CycleCheckpoint) -> list[Net]:
+    """The members, loaded by hand."""
+    found = []
+    for path in checkpoint.end_model_paths:
+        module = Net(width=6)
+        module.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
+        found.append(module.eval())
+    return found
+
+
+def inputs() -> torch.Tensor:
+    x, _ = next(iter(data()[1]))
+    assert isinstance(x, torch.Tensor)
+    return x
+
+
+def test_probabilities_and_logits_are_averaged(kept: CycleCheckpoint) -> None:
+    x = inputs()
+    outputs = torch.stack([module(x) for module in modules(kept)])
+    ensemble = SnapshotEnsemble.from_checkpoints(kept, Net)
+    mean = outputs.softmax(-1).mean(0)
+    torch.testing.assert_close(ensemble.predict_step([x, None]), mean)
+    torch.testing.assert_close(ensemble(x), mean.log())
+    plain = SnapshotEnsemble.from_checkpoints(kept, Net, average="logits")
+    torch.testing.assert_close(plain(x), outputs.mean(0))
+    torch.testing.assert_close(plain.predict_step(x), outputs.mean(0))
+    by_dim = SnapshotEnsemble.from_checkpoints(kept, Net, dim=1)
+    torch.testing.assert_close(by_dim(x), ensemble(x))
+
+
+def test_every_source_names_the_same_members(kept: CycleCheckpoint, tmp_path: Path) -> None:
+    folder = Path(kept.end_model_paths[0]).parent
+    sources: list[Any] = [kept, str(folder), folder / "cycles.json", kept.end_model_paths]
+    assert [[one.path for one in find_members(source)] for source in sources] == [kept.end_model_paths] * 4
+    assert [one.score for one in find_members(folder)] == [one.score for one in find_members(kept)]
+    assert [one.recommended for one in find_members(folder)] == [one.recommended for one in find_members(kept)]
+    moved = folder.rename(tmp_path / "moved")
+    assert len(find_members(moved)) == len(kept.end_model_paths), "the list names files, not where they were"
+    moved.rename(folder)
+
+
+def test_a_trainer_tests_and_predicts_with_it(kept: CycleCheckpoint) -> None:
+    _, loader = data()
+    ensemble = SnapshotEnsemble.from_checkpoints(kept, Net)
+    trainer = make_trainer(Path(kept.end_model_paths[0]).parent)
+    (metrics,) = trainer.test(ensemble, loader, verbose=False)
+    x, y = next(iter(loader))
+    mean = torch.stack([module(x).softmax(-1) for module in modules(kept)]).mean(0)
+    mean = mean.detach()
+    expected = -mean[torch.arange(len(y)), y].log().mean()
+    assert metrics["test_loss"] == pytest.approx(float(expected), rel=1e-5)
+    predicted = trainer.predict(ensemble, loader) or []
+    torch.testing.assert_close(predicted, [mean])
+
+
+def test_a_step_that_would_measure_one_member_alone_is_refused(kept: CycleCheckpoint) -> None:
+    ensemble = SnapshotEnsemble.from_checkpoints(kept, Inside)
+    with pytest.raises(EnsembleError, match=r"Inside\.test_step does not call self\(\.\.\.\)"):
+        make_trainer(Path(kept.end_model_paths[0]).parent).test(ensemble, data()[1], verbose=False)
+
+
+def test_the_average_is_the_mean_and_batch_norm_is_measured_anew(kept: CycleCheckpoint) -> None:
+    train, _ = data()
+    averaged = average_weights(kept, Net, train)
+    stacked = [dict(module.named_parameters()) for module in modules(kept)]
+    for name, value in averaged.named_parameters():
+        torch.testing.assert_close(value, torch.stack([one[name] for one in stacked]).mean(0))
+    again = update_batch_norm(averaged, train)
+    torch.testing.assert_close(averaged.state_dict(), again.state_dict())
+    last = modules(kept)[-1].state_dict()
+    assert not torch.equal(averaged.state_dict()["net.1.running_mean"], last["net.1.running_mean"])
+    with pytest.raises(EnsembleError, match=r"Net has batch norm.*train_loader"):
+        average_weights(kept, Net)
+
+
+def test_a_member_that_is_much_worse_is_told_or_left_out(kept: CycleCheckpoint, tmp_path: Path) -> None:
+    folder = Path(kept.end_model_paths[0]).parent
+    content = json.loads((folder / "cycles.json").read_text())
+    content["cycles"][0]["end"]["score"] = 99.0
+    if content["cycles"][0]["best"]["file"] == content["cycles"][0]["end"]["file"]:
+        content["cycles"][0]["best"]["score"] = 99.0
+    changed = folder / "changed.json"
+    changed.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=r"much worse than the last member .* cycle 0 \(99\)"):
+        assert len(SnapshotEnsemble.from_checkpoints(changed, Net).members) == 3
+    with pytest.warns(UserWarning, match="Left out"):
+        assert len(SnapshotEnsemble.from_checkpoints(changed, Net, worse="refuse").members) == 2
+    assert len(SnapshotEnsemble.from_checkpoints(changed, Net, worse="allow").members) == 3
+    assert len(SnapshotEnsemble.from_checkpoints(changed, Net, last=2).members) == 2
+    changed.unlink()
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return print, ("code of the file ran",)
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "evil.ckpt"
+    torch.save({"state_dict": {}, "evil": Evil()}, path, pickle_module=pickle)
+    for module in (Net, Net()):
+        with pytest.raises(EnsembleError, match=r"evil\.ckpt cannot be loaded into Net"):
+            load_member(path, module)
+    assert "code of the file ran" not in capsys.readouterr().out
+
+
+def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
+    with pytest.raises(EnsembleError, match=r"has no cycles\.json"):
+        find_members(tmp_path)
+    (tmp_path / "cycles.json").write_text("{}")
+    with pytest.raises(EnsembleError, match="is no list of cycles"):
+        find_members(tmp_path)
+    with pytest.raises(EnsembleError, match="no checkpoint"):
+        find_members([])
+
+
+def test_single_ensemble_average_and_control_side_by_side(kept: CycleCheckpoint) -> None:
+    train, loader = data()
+    rows = evaluate(find_members(kept), Net, train, loader)
+    names = ["cycle 0", "cycle 1", "cycle 2", "ensemble of 3", "averaged weights", "last, batch norm anew"]
+    assert [row.name.partition(" (")[0] for row in rows] == names
+    x, y = next(iter(loader))
+    last = torch.nn.functional.cross_entropy(modules(kept)[-1](x), y).item()
+    assert rows[2].metrics["test_loss"] == pytest.approx(last, rel=1e-5)
+    assert len({row.metrics["test_loss"] for row in rows}) == len(rows)
+
+
+def test_the_command_line_lists_and_measures(kept: CycleCheckpoint, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(Path(kept.end_model_paths[0]).parent)
+    assert lrsched(["cycles", folder]) == 0
+    listed = capsys.readouterr().out
+    assert all(one.path in listed for row in kept.finished_cycles for one in row.kept)
+    assert listed.count("recommended") == 1
+    names = ["--module", "tests.ensemble.nets:Net", "--data", "tests.ensemble.nets:data"]
+    assert lrsched(["ensemble", folder, *names, "--last", "2"]) == 0
+    assert "ensemble of 2" in capsys.readouterr().out
+    assert lrsched(["ensemble", folder, "--module", "nothing:Net", *names[2:]]) == 2
+    assert "nothing:Net cannot be imported" in capsys.readouterr().err
+
+
+def test_an_mlflow_run_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    L.seed_everything(1, verbose=False)
+    checkpoint = CycleCheckpoint("val_loss", dirpath=tmp_path / "cycles", validate_at_end=True)
+    tracker = MLflowTracker(uri, "study")
+    make_trainer(tmp_path, LearningRateScheduler(SGDR(8)), checkpoint, tracker, max_epochs=4).fit(Net(), *data())
+    assert tracker.run_id is not None
+    members = find_members(tracker.run_id, uri)
+    assert [(one.step, one.score, one.lr) for one in members] == [
+        (one.step, one.score, one.lr) for one in find_members(checkpoint)
+    ]
+    assert [one.recommended for one in members] == [one.recommended for one in find_members(checkpoint)]
+    x = inputs()
+    from_run = SnapshotEnsemble.from_checkpoints(tracker.run_id, Net, tracking_uri=uri)
+    torch.testing.assert_close(from_run(x), SnapshotEnsemble.from_checkpoints(checkpoint, Net)(x))
+    with pytest.raises(EnsembleError, match="no MLflow run of that id"):
+        find_members("0" * 32, uri)
