@@ -15,6 +15,8 @@ from lightning_lrsched.tracks import Track, highest_floor
 Observer: TypeAlias = Callable[[int, list[float]], None]
 """Called after each real step with its index (from 0) and the lr that it used in every parameter group."""
 
+Hook: TypeAlias = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
+
 MARK = "lightning_lrsched"
 
 
@@ -78,8 +80,8 @@ class RealStepScheduler(LRScheduler):
         self._known = -1
         self.write()
         self._hooks = [
-            self.optimizer.register_step_pre_hook(self._before_step),
-            self.optimizer.register_step_post_hook(self._after_step),
+            self.optimizer.register_step_pre_hook(_untraced(self._before_step)),
+            self.optimizer.register_step_post_hook(_untraced(self._after_step)),
         ]
 
     def let_go(self) -> None:
@@ -164,6 +166,19 @@ class RealStepScheduler(LRScheduler):
         """Whether groups were added or loaded since the base lrs were read."""
         groups = self.optimizer.param_groups
         return groups is not self._groups or len(groups) != self._known
+
+
+def _untraced(hook: Hook) -> Hook:
+    """Keep a hook out of the graph of a compiled ``optimizer.step``, which would hold its lr as a constant."""
+    outside: Hook = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
+
+    def call(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.compiler.is_dynamo_compiling():
+            outside(optimizer, args, kwargs)
+        else:
+            hook(optimizer, args, kwargs)
+
+    return call
 
 
 class PlannedScheduler(RealStepScheduler):
