@@ -6,8 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins import MixedPrecision
+from torch import Tensor
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LinearLR
 
 import lightning_lrsched
+from lightning_lrsched import LearningRateScheduler, Linear
+from tests.callbacks.models import Stranger, Tiny, make_trainer
 from tests.modules import SmallModule
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +68,36 @@ def test_output_that_differs_from_the_page_is_found(tmp_path: Path) -> None:
     [block] = blocks(page)
     with pytest.raises(AssertionError, match=r"Expected:\s+3\s+Got:\s+2"):
         run(page, *block, {})
+
+
+class Overflowing(Tiny):
+    """The gradients of the first and the fourth batch overflow."""
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        loss: Tensor = super().training_step(batch, batch_idx)
+        return loss * float("inf") if batch_idx in (0, 3) else loss
+
+
+def line_of_torch(module: Tiny) -> dict[str, Any]:
+    optimizer = SGD(module.parameters(), lr=0.1)
+    scheduler = LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=10)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def test_what_the_questions_say_of_skipped_updates(tmp_path: Path) -> None:
+    page = (DOCS / "faq.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (torch's scheduler|`LearningRate).*\| ([\d., ]+) \|$", page, flags=re.MULTILINE)
+    lightnings, ours = ([float(lr) for lr in lrs.split(",")] for _, lrs in rows)
+
+    def used(module: Tiny, *callbacks: Callback) -> list[float]:
+        scaler = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+        stranger = Stranger()
+        make_trainer(tmp_path, *callbacks, stranger, plugins=[scaler], max_epochs=1).fit(module)
+        return stranger.group()
+
+    with pytest.warns(UserWarning, match=r"`lr_scheduler.step\(\)` before `optimizer.step\(\)`"):
+        assert used(Overflowing(line_of_torch)) == pytest.approx(lightnings)
+    assert used(Overflowing(), LearningRateScheduler(Linear())) == pytest.approx(ours)
 
 
 def test_the_api_pages_have_every_public_name_once() -> None:
