@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help env demo test lint format bench server server-stop docs docs-images study clean
+.PHONY: help env demo test lint format bench server server-stop docs docs-images docs-screenshots study clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -56,6 +56,9 @@ server-stop: $(READY) ## stop it; what it holds stays in .server
 docs-images: $(READY) ## draw the pictures of the docs anew
 	$(BIN)/python docs/make_images.py
 	$(BIN)/python docs/make_gallery.py
+
+docs-screenshots: $(READY) ## take the pictures of the report and of MLflow's pages anew (needs chromium)
+	$(BIN)/python -m docs.make_screenshots
 
 docs: $(READY) ## build the documentation into site/; any warning or broken link fails it
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
