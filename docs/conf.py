@@ -40,6 +40,7 @@ autodoc_preserve_defaults = True
 add_module_names = False
 python_display_short_literal_types = True
 maximum_signature_line_length = 80
+toc_object_entries_show_parents = "hide"
 _FORMULA = re.compile(r"\$(?!\s)([^$]+?)\$", flags=re.DOTALL)
 
 
