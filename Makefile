@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help env demo test lint format bench server server-stop docs docs-images docs-screenshots study clean
+.PHONY: help env demo test test-oldest lint format bench server server-stop docs docs-images docs-screenshots study clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,6 +25,13 @@ demo: $(READY) ## train three runs on real digits, compare them, say where every
 
 test: $(READY) ## run the tests
 	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m pytest -n 2 --dist loadscope
+
+OLDEST := .venv-oldest/bin/python
+
+test-oldest: ## run the tests of schedules, callbacks and tracking with the oldest versions that are declared
+	@$(PYTHON) -m venv --clear .venv-oldest
+	@$(OLDEST) -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[all]' pytest pytest-timeout pytest-xdist hypothesis
+	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(OLDEST) -m pytest -n 2 --dist loadscope tests/schedules tests/callbacks tests/tracking
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .
