@@ -1,7 +1,7 @@
 """Phases: a shape over a number of updates, from one level to another; repeated blocks of them; spans of a run."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lightning_lrsched.shapes import HOLD, Array, Shape, X, each, power
@@ -62,6 +62,7 @@ class Phase:
         span: updates from progress 0 to 1; None for the phase's own length.
         shift: updates of progress that are already done at the first one.
         whole: False for a phase that the end of the run cuts short.
+        planned: updates from its start to the end of what was cut; None for a whole phase.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Phase:
     span: float | None = None
     shift: float = 0.0
     whole: bool = True
+    planned: int | None = field(default=None, compare=False, repr=False)
 
     def faded(self, fade: float) -> "Phase":
         """Return the phase as it is in a cycle whose fading part has shrunk to ``fade``."""
@@ -86,7 +88,7 @@ class Phase:
 
     def cut(self, updates: int) -> "Phase":
         """Return the phase stopped after ``updates``, with the same values up to there."""
-        return replace(self, updates=updates, span=self.length, whole=False)
+        return replace(self, updates=updates, span=self.length, whole=False, planned=self.updates)
 
     def level(self, k: float) -> Level:
         """Return the level that update ``k`` of the phase uses."""
@@ -175,11 +177,14 @@ class Repeat:
         whole, left = divmod(updates, self.period)
         if whole:
             yield replace(self, count=whole)
+        to_end = self.period
         for phase in self.phases(whole):
             if left <= 0:
                 break
-            yield phase if phase.updates < left else phase.cut(left)  # also at its own end: the repetition is cut
+            # Also at a phase's own end: then it is the repetition that is cut.
+            yield phase if phase.updates < left else replace(phase.cut(left), planned=to_end)
             left -= phase.updates
+            to_end -= phase.updates
 
 
 class Span(NamedTuple):

@@ -148,7 +148,6 @@ class CycleKeeper:
             weights_only = self.wanted.weights_only or weights is not None
             with weights_to_save(trainer, weights, weights_only=weights_only):
                 failure = self.folder.save(trainer, kept.path, weights_only=weights_only)
-            self._pending.clear()
             if failure is not None:
                 ledger.restore(before)
                 rank_zero_warn(
@@ -279,7 +278,9 @@ class CycleKeeper:
         return path if self.folder.exists(path) or not self.folder.exists(moved) else moved
 
     def _remove(self, trainer: pl.Trainer, paths: list[str]) -> None:
-        """Write what is kept, then remove what is not."""
+        """Write what is kept, then remove what is not; the list knows it until it is gone."""
+        self._pending = dict.fromkeys(paths, self.ledger.running.cycle)
         self.write_list(trainer)
         if trainer.is_global_zero:
             self.folder.remove(paths)
+        self._pending.clear()

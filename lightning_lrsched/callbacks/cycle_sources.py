@@ -130,12 +130,17 @@ class LengthCycles:
         return self._stop(self.at(step)) == step + 1
 
     def ends(self) -> Iterator[int]:
-        """Yield where each cycle ends."""
+        """Yield where each cycle ends, one that the run cuts short too."""
         index, stop = 0, self._stop(0)
         while stop is not None:
             yield stop
             index += 1
             stop = self._stop(index)
+        timeline = self._timeline
+        if timeline is not None and timeline.total is not None:
+            span = timeline.phase_at(timeline.total - 1)
+            if span.phase.planned is not None:
+                yield span.start + span.phase.planned * timeline.stride
 
     def release(self) -> None:
         """Stop to count, if that was done for these cycles alone."""
