@@ -23,6 +23,7 @@ DEFAULT_EXPERIMENT = "Default"
 TOKEN = "lrsched.fit"
 LAST_FIT = "lrsched.last_fit"
 RESUMED_FROM = "lrsched.resumed_from"
+PARENT = "mlflow.parentRunId"  # by it MLflow shows a run as the child of another
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,9 @@ def sink_for(
 
 
 def find_run(client: "MlflowClient", run_id: str | None, experiment: str, token: str) -> "Run | None":
-    """Return a run of our own by its id, or by its tag; None if there is none that is not deleted."""
+    """Return a run by its id, or by its tag, also if it is deleted; None if there is none."""
+    from mlflow.entities import ViewType
+
     if run_id is not None:
         try:
             run = client.get_run(run_id)
@@ -169,11 +172,12 @@ def find_run(client: "MlflowClient", run_id: str | None, experiment: str, token:
             if is_final(failure):
                 return None
             raise
-        return run if run.info.lifecycle_stage == "active" else None
+        return run
     found = client.get_experiment_by_name(experiment)
     if found is None:
         return None
-    runs: list[Run] = client.search_runs([found.experiment_id], f"tags.`{TOKEN}` = '{token}'", max_results=1)
+    tagged = f"tags.`{TOKEN}` = '{token}'"
+    runs: list[Run] = client.search_runs([found.experiment_id], tagged, ViewType.ALL, max_results=1)
     return runs[0] if runs else None
 
 
@@ -182,16 +186,21 @@ def _own_run(client: "MlflowClient", target: Target, tell: Callable[[str], None]
     assert target.experiment is not None
     earlier, tags = target.earlier, {TOKEN: target.token}
     found = find_run(client, target.run_id, target.experiment, target.token)
-    if found is not None:
+    if found is not None and is_active(found):
         if target.resume:
             client.update_run(found.info.run_id, status="RUNNING")
         return str(found.info.run_id)
-    if earlier is not None:
-        if target.resume and earlier.run_id is not None:
-            tell(
-                f"The run {earlier.run_id} of the checkpoint is not in {masked(target.uri)} any more: a new one begins"
-            )
-        tags |= _links(earlier)
+    if earlier is not None and earlier.experiment is not None:
+        before = found or find_run(client, earlier.run_id, earlier.experiment, earlier.token)
+        came_from = earlier.run_id if before is None else before.info.run_id
+        if target.resume and came_from is not None:
+            store = masked(target.uri)
+            tell(f"The run {came_from} of the checkpoint is not in {store} any more: a new one begins")
+            tags[TOKEN] = uuid.uuid4().hex
+        tags |= {} if came_from is None else {RESUMED_FROM: came_from}
+        tags |= {} if before is None else {PARENT: before.info.run_id}
+    elif earlier is not None and earlier.run_id is not None:
+        tags |= {RESUMED_FROM: earlier.run_id}
     return open_run(client, target.experiment, target.run_name or _fresh_name(), tags)
 
 
@@ -202,11 +211,9 @@ def open_run(client: "MlflowClient", experiment: str, run_name: str, tags: Mappi
     return str(client.create_run(experiment_id, tags=dict(tags), run_name=run_name).info.run_id)
 
 
-def _links(earlier: Earlier) -> dict[str, str]:
-    """Return the tags that lead from a new run to the one it comes from; MLflow shows it as its child."""
-    if earlier.run_id is None:
-        return {}
-    return {RESUMED_FROM: earlier.run_id, "mlflow.parentRunId": earlier.run_id}
+def is_active(run: "Run") -> bool:
+    """Return whether a run is not deleted."""
+    return bool(run.info.lifecycle_stage == "active")
 
 
 def _absolute(uri: str) -> str:

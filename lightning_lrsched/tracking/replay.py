@@ -11,7 +11,7 @@ from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.masking import masked
 from lightning_lrsched.tracking.mlflow_client import open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
-from lightning_lrsched.tracking.pick import LAST_FIT, TOKEN, find_run, open_run
+from lightning_lrsched.tracking.pick import LAST_FIT, TOKEN, find_run, is_active, open_run
 from lightning_lrsched.tracking.sink import Point, PointSink, Sink
 from lightning_lrsched.tracking.spool import Spool, SpoolError, spools
 from lightning_lrsched.tracking.thinning import Thinning
@@ -159,11 +159,12 @@ def _run(client: "MlflowClient", spool: Spool, *, any_experiment: bool) -> str:
     found = None
     if run_id is not None or name is not None:
         found = find_run(client, run_id, str(name), str(facts.get("run_token")))
-    if found is None:
-        if run_id is not None or name is None:
+    if found is None or not is_active(found):
+        if found is not None or run_id is not None or name is None:
+            which = run_id or (found.info.run_id if found is not None else "that is named")
             raise SpoolError(
-                f"the run {run_id} of {spool.folder} is not in {masked(client.tracking_uri)}, or deleted. Restore it "
-                f"(mlflow runs restore --run-id {run_id}), or pass another --tracking-uri"
+                f"the run {which} of {spool.folder} is not in {masked(client.tracking_uri)}, or deleted. Restore it "
+                f"(mlflow runs restore --run-id {which}), or pass another --tracking-uri"
             )
         return open_run(client, str(name), str(facts.get("run_name")), {TOKEN: str(facts.get("run_token"))})
     experiment = client.get_experiment(found.info.experiment_id).name
