@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # LearningRateMonitor's keys are read too, but not the momentum and weight_decay that it writes beside them.
 _LR_KEY = re.compile(r"lr/[^/]+/.+|lr-(?!.*-(?:momentum|weight_decay)$).+|lr|learning_rate")
 _OWN_KEY = re.compile(r"(?:lr|schedule|cycle|checkpoint|best|system)/.*|lr-.+|lr|learning_rate|epoch")
+_WHOLE_ID = re.compile(r"[0-9a-f]{32}")
 _CYCLE = "schedule/cycle"
 _PAGE = 1000
 _DRAWN = 2000  # points of a curve that is only drawn
@@ -107,7 +108,7 @@ def load_runs(store: Store, selection: Selection, metric: str | None = None) -> 
         CompareError: if an experiment, a run or the metric does not exist, or the store stops answering.
     """
     with told(store.uri):
-        runs = _chosen(_all_runs(store, selection), selection)
+        runs = _chosen(_asked_for(store, selection) or _all_runs(store, selection), selection)
         key = pick_metric({name for run in runs for name in run.data.metrics}, metric)
         planned = [run.info.run_id for run in runs if plan_of(run.data.params)]
         phases = read_phases(store, planned)
@@ -167,6 +168,20 @@ def _experiments(store: Store, names: Sequence[str]) -> list[str]:
         if experiment.lifecycle_stage == "deleted":
             raise CompareError(f"experiment {name!r} was deleted; mlflow experiments restore brings it back")
     return [experiment.experiment_id for experiment in found.values() if experiment is not None]
+
+
+def _asked_for(store: Store, selection: Selection) -> list["Run"] | None:
+    """Return runs that are named by whole ids alone, without a search through the store; None if one is not there."""
+    from mlflow.exceptions import MlflowException
+
+    ids = selection.run_ids
+    if selection.experiments or selection.filter or not ids or not all(map(_WHOLE_ID.fullmatch, ids)):
+        return None
+    try:
+        runs = [store.client.get_run(run_id) for run_id in ids]
+    except MlflowException:
+        return None
+    return runs if all(run.info.lifecycle_stage == "active" for run in runs) else None
 
 
 def _all_runs(store: Store, selection: Selection) -> list["Run"]:

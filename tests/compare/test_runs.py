@@ -66,6 +66,26 @@ def test_chosen_runs_come_in_the_order_asked_for_and_once(study: Store, records:
     assert [record.name for record in load_runs(study, Selection([EXPERIMENT], run_ids=ids))[1]] == ["foreign", "sgdr"]
 
 
+@pytest.mark.parametrize("length", [32, 31])
+def test_runs_are_found_by_id_in_all_experiments(study: Store, records: dict[str, RunRecord], length: int) -> None:
+    ids = [records[name].run_id[:length] for name in ("cosine", "sgdr")]
+    _, found = load_runs(study, Selection(run_ids=ids))
+    assert [record.name for record in found] == ["cosine", "sgdr"]
+
+
+@pytest.mark.parametrize("run_id", ["0" * 32, "zzz"])
+def test_an_id_that_no_run_has_is_told(study: Store, run_id: str) -> None:
+    with pytest.raises(CompareError, match=f"the store has no run with the id '{run_id}'. There are:"):
+        load_runs(study, Selection(run_ids=[run_id]))
+
+
+def test_whole_ids_are_read_without_a_search(
+    study: Store, records: dict[str, RunRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(study.client), "search_runs", lambda *args, **given: pytest.fail("searched"))
+    assert len(load_runs(study, Selection(run_ids=[records["sgdr"].run_id]))[1]) == 1
+
+
 def test_another_metric_is_read_when_asked_for(study: Store) -> None:
     metric, found = load_runs(study, STUDY, metric="val_acc")
     assert metric == "val_acc"
