@@ -30,8 +30,8 @@ default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [
     # Types of other libraries, whose inventories would need a network, and those inside of this package.
-    ("py:.*", r"(?!lightning_lrsched\.).*"),
-    ("py:.*", r"lightning_lrsched\.(?!\w+$).*"),
+    ("py:(class|exc)", r"(?!lightning_lrsched\.).*"),
+    ("py:(class|exc)", r"lightning_lrsched\.(?!\w+$).*"),
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -48,6 +48,14 @@ def formulas(*event: Any) -> None:
     """Turn $...$ in docstrings into formulas."""
     lines: list[str] = event[-1]
     lines[:] = _FORMULA.sub(r":math:`\1`", "\n".join(lines)).splitlines()
+
+
+def prose(*event: Any) -> None:
+    """Give the first words of a property back, which napoleon takes for its type where a colon follows them."""
+    lines: list[str] = event[-1]
+    for line in [line for line in lines if line.startswith(":type: ") and event[1] in ("attribute", "property")]:
+        lines.remove(line)
+        lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
 
 
 def inline_mathml(self: Any, node: nodes.math) -> None:
@@ -69,6 +77,7 @@ def hooks(app: Sphinx, what: str, name: str, *_: Any) -> bool | None:
 
 def setup(app: Sphinx) -> None:
     """Register what stands above."""
+    app.connect("autodoc-process-docstring", prose, priority=800)
     app.connect("autodoc-process-docstring", formulas, priority=900)
     app.connect("autodoc-skip-member", hooks)
     app.add_html_math_renderer("mathml", (inline_mathml, None), (block_mathml, None))
