@@ -1,70 +1,43 @@
 """What the cycle ends of one run are worth together: their averaged predictions, and their averaged weights."""
 
-import copy
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
+import lightning as L
 import torch
-from torch import Tensor, nn
 
 from benchmarks.sgdr_study.mnist import Mlp, Mnist
+from lightning_lrsched.ensemble import SnapshotEnsemble, average_weights, load_member, update_batch_norm
+
+PASSES = 5
 
 
-def cycle_end_files(folder: Path, stops: Sequence[int]) -> list[Path]:
+def cycle_end_files(folder: Path, stops: Sequence[int]) -> list[str]:
     """Return the checkpoint of each cycle's end in a run's folder, known by the optimizer steps that it says."""
     by_step = {}
     for path in folder.rglob("*.ckpt"):
-        by_step[torch.load(path, map_location="cpu", weights_only=True)["global_step"]] = path
+        by_step[torch.load(path, map_location="cpu", weights_only=True)["global_step"]] = str(path)
     return [by_step[stop] for stop in stops if stop in by_step]
 
 
-def ensemble_errors(files: Sequence[Path], data: Mnist) -> dict[str, float]:
+def ensemble_errors(files: Sequence[str], data: Mnist) -> dict[str, float]:
     """Return the test errors (%) of the last cycle's end, of the snapshot ensemble, and of averaged weights.
 
-    The control is the last cycle's end with its batch-norm statistics estimated anew, as averaged weights need them:
+    The control is the last cycle's end with its batch-norm statistics measured anew, as averaged weights need them:
     what the average gains over it is due to the averaging.
     """
-    images, labels, split = data.rest
-    members = [_loaded(path) for path in files]
-    average = copy.deepcopy(members[-1])
-    with torch.no_grad():
-        for name, weight in average.named_parameters():
-            weight.copy_(torch.stack([dict(member.named_parameters())[name] for member in members]).mean(0))
-    control = copy.deepcopy(members[-1])
-    with torch.no_grad():
-        probabilities = [member(images[split:]).softmax(1) for member in members]
-        errors = {
-            "last end": _error(probabilities[-1], labels[split:]),
-            "ensemble": _error(torch.stack(probabilities).mean(0), labels[split:]),
-        }
-        for name, model in (("control", control), ("average", average)):
-            _estimate_batch_norm(model, data)
-            errors[name] = _error(model(images[split:]), labels[split:])
-    return errors
-
-
-def _loaded(path: Path) -> Mlp:
-    """Return the network of a checkpoint, ready to predict."""
-    weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    model = Mlp(pixels=weights["net.0.weight"].shape[1])
-    model.load_state_dict(weights)
-    return model.eval()
-
-
-def _estimate_batch_norm(model: Mlp, data: Mnist) -> None:
-    """Set the batch-norm statistics to the means over five passes of the training, with its augmentation."""
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm1d):
-            layer.reset_running_stats()
-            layer.momentum = None  # torch's cumulative average
-    model.train()
+    module = Mlp(pixels=data.train[0][0].numel())
     torch.manual_seed(0)
-    for _ in range(5):
-        for images, _ in data.train_dataloader():
-            model(images)
-    model.eval()
-
-
-def _error(scores: Tensor, labels: Tensor) -> float:
-    """Return the share of wrong answers, in percent."""
-    return 100 * float((scores.argmax(1) != labels).float().mean())
+    batches = [images for images, _ in chain.from_iterable(data.train_dataloader() for _ in range(PASSES))]
+    last = load_member(files[-1], module)
+    models: dict[str, L.LightningModule] = {
+        "last end": last,
+        "ensemble": SnapshotEnsemble.from_checkpoints(list(files), module, worse="allow"),
+        "control": update_batch_norm(load_member(files[-1], module), batches),
+        "average": average_weights(list(files), module, batches),
+    }
+    images, labels, split = data.rest
+    with torch.no_grad():
+        wrong = {name: model.eval()(images[split:]).argmax(1) != labels[split:] for name, model in models.items()}
+    return {name: 100 * float(each.float().mean()) for name, each in wrong.items()}

@@ -20,15 +20,19 @@ class Difference:
         half: half the width of the 95% interval (Student's t).
         p: of the paired t-test, two-sided.
         count: pairs.
+        same: whether every pair is equal.
     """
 
     mean: float
     half: float
     p: float
     count: int
+    same: bool = False
 
     def __str__(self) -> str:
         """Write mean, interval and p."""
+        if self.same:
+            return "the same"
         return f"{self.mean:+.2f} [{self.mean - self.half:+.2f}, {self.mean + self.half:+.2f}], p={self.p:.3f}"
 
 
@@ -44,7 +48,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     error = float(apart.std(ddof=1)) / len(apart) ** 0.5
     mean = float(apart.mean())
     if error == 0.0:
-        return Difference(mean, 0.0, 1.0 if mean == 0.0 else 0.0, len(apart))
+        return Difference(mean, 0.0, 1.0 if mean == 0.0 else 0.0, len(apart), same=mean == 0.0)
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(apart) - 1)) * error
     return Difference(mean, half, float(stats.ttest_rel(ours, theirs).pvalue), len(apart))
 

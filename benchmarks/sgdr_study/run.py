@@ -28,7 +28,12 @@ BY_SCHEDULE = ("schedules", "warmups", "lrs", "callbacks")
 CPU = "cpu"
 QUICK: dict[str, dict[str, Any]] = {
     "b": {"trainer": {"max_epochs": 8, "accelerator": CPU}, "seeds": [0, 1]},
-    "d": {"trainer": {"max_epochs": 3, "accelerator": CPU}, "seeds": [0, 1], "lrs": [0.003]},
+    "d": {
+        "trainer": {"max_epochs": 1, "accelerator": CPU},
+        "warmups": [None, "10 steps"],
+        "seeds": [0, 1],
+        "lrs": [0.003],
+    },
 }
 QUICK_SCHEDULES = ["constant", "SGDR T_0=1 x2", "cosine + warmup", "linear"]
 

@@ -51,9 +51,9 @@ def ruler_of(runs: Mapping[str, Sequence[Result]]) -> str:
     return RULER if RULER in runs else next(iter(runs))
 
 
-def difference_table(runs: Mapping[str, Sequence[Result]]) -> list[str]:
+def difference_table(runs: Mapping[str, Sequence[Result]], ruler: str | None = None) -> list[str]:
     """Return each schedule's test error minus that of the ruler, seed by seed, at some epochs."""
-    shown, ruler = moments(runs), ruler_of(runs)
+    shown, ruler = moments(runs), ruler or ruler_of(runs)
     others = [name for name in runs if name != ruler]
     cells = {
         (name, epoch): difference(
@@ -63,9 +63,10 @@ def difference_table(runs: Mapping[str, Sequence[Result]]) -> list[str]:
         for name in others
         for epoch in shown
     }
-    adjusted = dict(zip(cells, holm([each.p for each in cells.values()]), strict=True))
+    compared = {at: each for at, each in cells.items() if not each.same}  # the same lr so far is no comparison
+    adjusted = dict(zip(compared, holm([each.p for each in compared.values()]), strict=True))
     rows = [
-        [name, *(f"{cells[name, epoch]}{' *' if adjusted[name, epoch] < 0.05 else ''}" for epoch in shown)]
+        [name, *(f"{cells[name, epoch]}{' *' if adjusted.get((name, epoch), 1.0) < 0.05 else ''}" for epoch in shown)]
         for name in others
     ]
     return table([f"minus {ruler}", *(f"@{epoch}" for epoch in shown)], rows)
