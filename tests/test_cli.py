@@ -125,11 +125,13 @@ def test_compare_writes_every_file_that_is_asked_for(
 def test_a_dash_is_the_terminal_and_nothing_else_is_there(
     uri: str, folder: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", uri, f"--{kind}", "-"]) == 0
-    out = capsys.readouterr().out
+    page = ["--html", "a.html"]
+    assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", uri, f"--{kind}", "-", *page]) == 0
+    out, err = capsys.readouterr()
     read = list(csv.DictReader(io.StringIO(out))) if kind == "csv" else json.loads(out)["runs"]
     assert [row["run"] for row in read] == [row[0] for row in STUDY_ROWS]
-    assert not list(folder.iterdir())
+    assert err.endswith(f"{folder / 'a.html'}\n")
+    assert [path.name for path in folder.iterdir()] == ["a.html"]
 
 
 def test_runs_are_chosen_by_a_filter_over_all_experiments(uri: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,7 @@ examples:
 
 exit codes: 0 done, 2 nothing to compare (the message says why)
 """
+_TERMINAL = Path("-")
 _UNBOUNDED = 10_000
 
 
@@ -79,13 +80,17 @@ def compare(args: argparse.Namespace) -> None:
     title = f"{selection}: {len(records)} run{'s' if len(records) > 1 else ''}"
     source = f"read from {masked(uri)}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
-    if Path("-") not in (args.csv, args.json):
+    if _TERMINAL not in (args.csv, args.json):
         _print_table(table_rows(records, goal), goal, title)
     _write(args.csv, lambda: as_csv(records, goal))
     _write(args.json, lambda: as_json(records, goal))
     _write(args.html, lambda: report_page(records, goal, title, source))
     if args.png is not None:
         _save(args.png, lambda: compare_figure(records, goal, title).savefig(args.png, dpi=150))
+    written = [path for path in (args.csv, args.json, args.html, args.png) if path not in (None, _TERMINAL)]
+    # What is piped into another program is the CSV or the JSON alone.
+    told = sys.stderr if _TERMINAL in (args.csv, args.json) else sys.stdout
+    told.writelines(f"{path.resolve()}\n" for path in written)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -113,19 +118,18 @@ def _check(args: argparse.Namespace) -> None:
 
 def _write(path: Path | None, text: Callable[[], str]) -> None:
     """Write a text to a file, or to the terminal."""
-    if path == Path("-"):
+    if path == _TERMINAL:
         sys.stdout.write(text())
     elif path is not None:
         _save(path, lambda: path.write_text(text(), encoding="utf-8"))
 
 
 def _save(path: Path, write: Callable[[], object]) -> None:
-    """Write a file and print where it is."""
+    """Write a file."""
     try:
         write()
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
-    sys.stdout.write(f"{path.resolve()}\n")
 
 
 def _print_table(rows: Sequence[Row], goal: Goal, title: str) -> None:

@@ -89,7 +89,7 @@ class Selection:
 
     def __str__(self) -> str:
         """Return the selection as a heading."""
-        names = ", ".join(self.experiments) or "all experiments"
+        names = ", ".join(self.experiments) or ("chosen runs" if self.run_ids else "all experiments")
         return f"{names} where {self.filter}" if self.filter else names
 
 

@@ -163,7 +163,7 @@ def test_the_axes_are_steps_epochs_and_time(page: Page) -> None:
 
 
 def test_runs_that_share_a_plan_are_a_mean_unless_taken_apart(page: Page) -> None:
-    assert list(shown(page, "y2")) == [escaped(HOSTILE[:19]), "SGDR('2ep') (mean of 2)"]
+    assert list(shown(page, "y2")) == [escaped(HOSTILE[:19]), "plan 1: SGDR('2ep') (mean of 2)"]
     page.locator("#means").uncheck()
     assert {"seed 0", "seed 1"} <= set(shown(page, "y2"))
 

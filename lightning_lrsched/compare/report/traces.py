@@ -36,11 +36,15 @@ def traces(records: Sequence[RunRecord], goal: Goal) -> list[Trace]:
     """Return everything that is drawn, the first run last, so that it lies on top."""
     colors, names = run_colors(len(records)), run_labels(records)
     groups = sharing(records)
+    numbers = {group[0]: number for number, group in enumerate(plans(records), start=1)}
     drawn: list[list[Trace]] = []
     for group in groups:
         view = "runs" if len(group) > 1 else "both"
         runs = [list(_run(records[at], goal, colors[at], _about(names[at], "run", at, view))) for at in group]
-        drawn += [*runs, list(_mean([records[at] for at in group], group[0], colors[group[0]]))]
+        drawn += [
+            *runs,
+            list(_mean([records[at] for at in group], group[0], numbers.get(group[0], 0), colors[group[0]])),
+        ]
     lanes = [
         trace
         for lane, group in enumerate(plans(records)[:MOST_LANES])
@@ -78,14 +82,14 @@ def _run(record: RunRecord, goal: Goal, color: str, about: Trace) -> Iterator[Tr
     yield _entry(color, about["meta"]["run"]) | about
 
 
-def _mean(records: Sequence[RunRecord], index: int, color: str) -> Iterator[Trace]:
+def _mean(records: Sequence[RunRecord], index: int, number: int, color: str) -> Iterator[Trace]:
     """Yield mean and band of runs that share a plan, and the lr of the first of them."""
     found = band(records) if len(records) > 1 else None
     if found is None and len(records) < 2:
         return
     plan = (records[0].params or {}).get("schedule/main", "plan")
     count = len(records) if found is None else found.count
-    about = _about(f"{shortened(plan, _NAME_LENGTH)} (mean of {count})", "mean", index, "means")
+    about = _about(f"plan {number}: {shortened(plan, _NAME_LENGTH)} (mean of {count})", "mean", index, "means")
     for curve in list(dict.fromkeys((records[0].lr or {}).values()))[:1]:
         yield _line(curve.thinned(_MOST), LR, "lr %{y:.4g}", {"color": color, "width": 1.8}) | about
     if found is not None:
