@@ -36,15 +36,18 @@ class Cadence:
             return True
         per_epoch = -(-batches // accumulate)
         epoch, within = divmod(step - 1, per_epoch)
-        first = min((within + 1) * accumulate, batches)
-        last = min(first + accumulate, batches) - 1 if first < batches else batches
+        first = epoch * batches + min((within + 1) * accumulate, batches)
+        epoch, within = divmod(step, per_epoch)
+        next_step = epoch * batches + min((within + 1) * accumulate, batches)
+        return any(self._is_validated(batch, batches) for batch in range(first, next_step))
+
+    def _is_validated(self, batch: int, batches: int) -> bool:
+        """Return whether a validation follows a batch of the run, counted from 1."""
+        every = self.every_batches or 1
         if self.every_epochs is None:
-            first, last = epoch * batches + first, epoch * batches + last
-            if last == (epoch + 1) * batches:  # the weights stay until the first step of the next epoch
-                last += min(accumulate, batches) - 1
-        elif (epoch + 1) % self.every_epochs:
-            return False
-        return last // self.every_batches > (first - 1) // self.every_batches
+            return batch % every == 0
+        epoch, before = divmod(batch - 1, batches)
+        return (epoch + 1) % self.every_epochs == 0 and (before + 1) % every == 0
 
 
 def unmeasured(ends: Iterable[int], facts: RunFacts, cadence: Cadence, total: int | None) -> list[int]:

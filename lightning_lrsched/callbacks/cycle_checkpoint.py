@@ -91,15 +91,11 @@ class CycleCheckpoint(Checkpoint):
         self.save_weights_only = save_weights_only
         self.patience = patience
         self._check(dirpath)
-        self._keeper = CycleKeeper(
-            Ledger(mode, keep if monitor is not None else "end", save_top_k),
-            Wanted(filename, auto_insert_metric_name, save_weights_only, monitor),
-        )
+        ledger = Ledger(mode, keep if monitor is not None else "end", save_top_k)
+        self._keeper = CycleKeeper(ledger, Wanted(filename, auto_insert_metric_name, save_weights_only, monitor))
         self._source: CycleSource | None = None
-        self._fitting = True
-        self._restored = False
-        self._measured = False
-        self._in_batch = False
+        self._fitting, self._restored = True, False
+        self._measured, self._in_batch = False, False
         self._ended_at = -1
         self._epoch: int | None = None
         self._latest: tuple[int, float] | None = None

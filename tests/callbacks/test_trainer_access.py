@@ -7,6 +7,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler, StochasticWeightAveraging
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch import Tensor
 from torch.optim import SGD
@@ -166,3 +167,78 @@ def test_the_metrics_of_a_validation_and_which_of_them_are_logged(tmp_path: Path
     looks = Looks(trainer_access.validation_metrics, "on_validation_end")
     make_trainer(tmp_path, looks, max_epochs=1).fit(Logs(), loader(2))
     assert looks.seen == [({"val_loss": 0.5, "hidden": 0.25}, {"val_loss"})]
+
+
+def test_it_is_known_whether_a_validation_follows(tmp_path: Path) -> None:
+    looks = Looks(trainer_access.validation_is_due, "on_train_batch_end")
+    module = Tiny()
+    make_trainer(tmp_path, looks, val_check_interval=3).fit(module, loader(5))
+    assert looks.seen == [False, False, True, False, False] * 2
+    assert [step for step, _ in module.scores] == [3, 8]
+
+
+@pytest.mark.parametrize("every_epochs", [2, None])
+def test_a_validation_is_forced_once_and_the_cadence_put_back(tmp_path: Path, every_epochs: int | None) -> None:
+    class Forces(Callback):
+        put_back: Any = None
+
+        def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+            if trainer.global_step == 2:
+                self.put_back = trainer_access.force_validation(trainer)
+
+        def on_validation_start(self, trainer: L.Trainer, *_: Any) -> None:
+            if self.put_back is not None:
+                self.put_back()
+
+    module = Tiny()
+    settings: dict[str, Any] = {
+        "check_val_every_n_epoch": every_epochs,
+        "val_check_interval": 7 if not every_epochs else 1.0,
+    }
+    trainer = make_trainer(tmp_path, Forces(), **settings)
+    trainer.fit(module, loader(5))
+    assert [step for step, _ in module.scores] == [2, 10 if every_epochs else 7]
+    assert trainer.check_val_every_n_epoch == every_epochs
+
+
+def test_a_validation_is_repeated_before_training_goes_on(tmp_path: Path) -> None:
+    looks = Looks(trainer_access.repeat_validation, "on_train_start")
+    module = Tiny()
+    trainer = make_trainer(tmp_path, looks, max_epochs=1)
+    trainer.fit(module, loader(2))
+    assert [step for step, _ in module.scores] == [0, 2]
+    assert trainer.callback_metrics["val_loss"] == pytest.approx(module.scores[-1][1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({}, (5, 1)),
+        ({"val_check_interval": 2}, (2, 1)),
+        ({"val_check_interval": 7, "check_val_every_n_epoch": None}, (7, None)),
+        ({"val_check_interval": {"hours": 1}}, (None, 1)),
+    ],
+)
+def test_the_cadence_of_validations(tmp_path: Path, settings: dict[str, Any], found: tuple[Any, Any]) -> None:
+    looks = Looks(trainer_access.validation_cadence, "on_train_start")
+    make_trainer(tmp_path, looks, max_epochs=1, **settings).fit(Tiny(), loader(5))
+    assert (looks.seen[0].every_batches, looks.seen[0].every_epochs) == found
+
+
+def test_a_checkpoint_that_is_written_later_is_recognised(tmp_path: Path) -> None:
+    looks = Looks(trainer_access.writes_later, "on_train_start")
+    make_trainer(tmp_path, looks, max_epochs=1).fit(Tiny(), loader(1))
+    make_trainer(tmp_path, looks, max_epochs=1, plugins=[AsyncCheckpointIO()]).fit(Tiny(), loader(1))
+    assert looks.seen == [False, True]
+
+
+def test_the_module_holds_other_weights_while_they_are_saved(tmp_path: Path) -> None:
+    class Saves(Callback):
+        def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            other = {name: value + 1 for name, value in pl_module.state_dict().items()}
+            before = pl_module.state_dict()["weight"].clone()
+            with trainer_access.weights_to_save(trainer, other, weights_only=True):
+                assert pl_module.state_dict()["weight"] == before + 1
+            assert pl_module.state_dict()["weight"] == before
+
+    make_trainer(tmp_path, Saves(), max_epochs=1).fit(Tiny(), loader(2))

@@ -1,0 +1,145 @@
+"""The pure parts: what is kept, where torch restarts, what a cadence measures."""
+
+import math
+from random import Random
+
+import pytest
+import torch
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, CosineAnnealingWarmRestarts, CyclicLR, SequentialLR
+
+from lightning_lrsched.callbacks.cycle_cadence import Cadence, told_cut
+from lightning_lrsched.callbacks.cycles import Kept, Ledger
+from lightning_lrsched.torch_cycles import Restarts, restarts_of
+from lightning_lrsched.units import RunLength
+
+
+def kept(step: int, score: float | None = None) -> Kept:
+    return Kept(f"{step}.ckpt", step, 0, score)
+
+
+def test_the_best_and_the_end_are_one_file_where_they_are_the_same_weights() -> None:
+    ledger = Ledger()
+    assert ledger.take(kept(2, 0.5), best=True) == []
+    assert ledger.take(kept(4, 0.3), best=True, end=True) == ["2.ckpt"]
+    ledger.close(complete=True)
+    assert ledger.finished[0].files == {"4.ckpt": "best+end"}
+    assert [one.step for one in ledger.finished[0].kept] == [4]
+
+
+def test_a_score_that_comes_later_counts_for_the_kept_weights() -> None:
+    ledger = Ledger()
+    ledger.take(kept(4), end=True)
+    ledger.measure(4, 0.7)
+    ledger.measure(5, 0.1)
+    assert ledger.running.end == kept(4, 0.7)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_nan_never_wins_ties_keep_the_earlier_and_infinity_is_a_number(mode: str) -> None:
+    ledger = Ledger(mode)
+    assert not ledger.wins(math.nan)
+    assert ledger.wins(math.inf)
+    ledger.take(kept(1, 0.5), best=True)
+    assert not ledger.wins(0.5)
+    assert not ledger.wins(math.nan)
+    assert ledger.better(0.4, 0.5) is (mode == "min")
+
+
+def test_a_diverged_end_is_never_recommended() -> None:
+    ledger = Ledger()
+    ledger.take(kept(4, 0.5), best=True, end=True)
+    ledger.close(complete=True)
+    ledger.take(kept(8, math.nan), end=True)
+    ledger.close(complete=True)
+    assert ledger.recommended == kept(4, 0.5)
+    ledger.begin()
+    ledger.take(kept(4, math.nan), end=True)
+    ledger.close(complete=True)
+    assert ledger.recommended is None
+
+
+def test_the_state_brings_everything_back() -> None:
+    ledger, other = Ledger(top_k=2), Ledger(top_k=2)
+    for step in (4, 8, 12):
+        ledger.take(kept(step, 1 / step), best=True, end=True)
+        ledger.close(complete=True)
+    ledger.take(kept(14, 3.0), best=True)
+    other.restore(ledger.state())
+    assert (other.finished, other.running, other.stale) == (ledger.finished, ledger.running, ledger.stale)
+    assert [row.cycle for row in other.finished] == [1, 2]
+
+
+@pytest.mark.parametrize(("first", "growth"), [(1, 1), (3, 1), (1, 2), (1, 3), (4, 3), (2, 10), (7, 2)])
+def test_torchs_warm_restarts_are_where_torch_has_them(first: int, growth: int) -> None:
+    optimizer = SGD([torch.zeros(1)], lr=1.0)
+    scheduler, cycle = CosineAnnealingWarmRestarts(optimizer, first, growth), 0
+    restarts = restarts_of(scheduler)
+    assert restarts == Restarts(first, growth)
+    for advance in range(1, 1500):
+        scheduler.step()
+        cycle += scheduler.T_cur == 0
+        assert restarts.cycle_at(advance) == cycle
+        assert (restarts.start(cycle) == advance) is (scheduler.T_cur == 0)
+
+
+def test_huge_counts_are_exact() -> None:
+    restarts = Restarts(1, 3)
+    for index in range(1, 60):
+        assert restarts.cycle_at(restarts.start(index)) == index
+        assert restarts.cycle_at(restarts.start(index) - 1) == index - 1
+
+
+def test_a_cyclic_scheduler_inside_others_is_found() -> None:
+    optimizer = SGD([torch.zeros(1)], lr=0.1)
+    cyclic = CyclicLR(optimizer, 0.01, 0.1, step_size_up=3, step_size_down=2, cycle_momentum=False)
+    assert restarts_of(cyclic) == Restarts(5)
+    constant = ConstantLR(optimizer, 1.0, 4)
+    assert restarts_of(constant) is None
+    assert restarts_of(ChainedScheduler([constant, cyclic])) == Restarts(5)
+    last = CosineAnnealingWarmRestarts(optimizer, 6, 2)
+    behind = restarts_of(SequentialLR(optimizer, [ConstantLR(optimizer, 1.0, 4), last], [4]))
+    assert behind == Restarts(6, 2, offset=4)
+    assert [behind.cycle_at(step) for step in (0, 4, 9, 10, 21, 22)] == [0, 0, 0, 1, 1, 2]
+
+
+def brute(every: int, every_epochs: int | None, batches: int, accumulate: int, epochs: int) -> set[int]:
+    """The real steps whose weights some validation sees, by going through all batches."""
+    steps, seen, total = 0, set(), 0
+    for epoch in range(epochs):
+        for batch in range(1, batches + 1):
+            total += 1
+            steps += batch % accumulate == 0 or batch == batches
+            if every_epochs is None:
+                seen |= {steps} if total % every == 0 else set()
+            elif (epoch + 1) % every_epochs == 0 and batch % every == 0:
+                seen.add(steps)
+    return seen
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_cadence_measures_what_going_through_all_batches_finds(seed: int) -> None:
+    draw = Random(seed)
+    batches, accumulate, epochs = draw.randint(1, 9), draw.randint(1, 4), draw.randint(1, 5)
+    every_epochs = draw.choice([None, 1, 2])
+    every = draw.randint(1, batches if every_epochs else 12)
+    seen = brute(every, every_epochs, batches, accumulate, epochs + 1)
+    cadence = Cadence(every, every_epochs)
+    for step in range(1, -(-batches // accumulate) * epochs + 1):
+        assert cadence.measures(step, batches, accumulate) is (step in seen), step
+
+
+@pytest.mark.parametrize(
+    ("total", "per_epoch", "told"),
+    [
+        (70, 1, None),
+        (100, 1, "cuts cycle 3 short. Budgets that end with a cycle: max_epochs = 10, 30, 70, 150"),
+        (100, 7, "cuts cycle 3 short. Budgets that end with a cycle: max_steps = 10, 30, 70, 150"),
+        (4, 1, "cuts cycle 0 short. Budgets that end with a cycle: max_epochs = 10"),
+        (5000, 1, "cuts cycle 8 short. Budgets that end with a cycle: max_epochs = 10, 30, ..., 1270, 2550, 5110"),
+    ],
+)
+def test_the_budgets_that_fit_are_told(total: int, per_epoch: int, told: str | None) -> None:
+    ends = (Restarts(10, 2).start(index) for index in range(1, 60))
+    found = told_cut(ends, RunLength(total, per_epoch))
+    assert (found is None) if told is None else (found is not None and told in found)
