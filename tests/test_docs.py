@@ -2,6 +2,7 @@
 
 import doctest
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LinearLR
 
 import lightning_lrsched
-from lightning_lrsched import LearningRateScheduler, Linear
+from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, Linear, MLflowTracker
 from tests.callbacks.models import Stranger, Tiny, make_trainer
+from tests.ensemble.nets import Loader, Net, data
 from tests.modules import SmallModule
 
 ROOT = Path(__file__).parent.parent
@@ -44,17 +46,46 @@ def run(page: Path, language: str, text: str, line: int, scope: dict[str, Any]) 
     assert not told, "".join(told)
 
 
+class Classifier(Net):
+    """Brings its data along."""
+
+    def train_dataloader(self) -> Loader:
+        return data()[0]
+
+    def val_dataloader(self) -> Loader:
+        return data()[1]
+
+
+def classifier(folder: Path) -> dict[str, Any]:
+    """A classifier with its loaders, and the best of a fit of it in MLflow's registry."""
+    import mlflow
+
+    callbacks = [
+        LearningRateScheduler(SGDR("1ep")),
+        CycleCheckpoint("val_loss"),
+        MLflowTracker(registered_model="digits"),
+    ]
+    make_trainer(folder, *callbacks, max_epochs=1).fit(Classifier())
+    train, test = data()
+    return {"model": Classifier(), "Model": Classifier, "train_loader": train, "test_loader": test, "mlflow": mlflow}
+
+
+SCOPES: dict[str, Callable[[Path], dict[str, Any]]] = {"cycles.md": classifier}
+"""What pages take for granted; all others only a `model`, a small module that logs val_loss."""
+
+
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended")
+@pytest.mark.filterwarnings("ignore:The number of training batches")
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_the_code_of_a_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All blocks of a page run in their order, as one script; `model` is a small module that logs val_loss."""
+    """All blocks of a page run in their order, as one script."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for folder in ("mlflow_configs", "examples"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    scope: dict[str, Any] = {"model": SmallModule()}
+    scope = SCOPES[page.name](tmp_path) if page.name in SCOPES else {"model": SmallModule()}
     for language, text, line in blocks(page):
         if language == "text":
             assert text in caplog.text
@@ -102,7 +133,7 @@ def test_what_the_questions_say_of_skipped_updates(tmp_path: Path) -> None:
 
 def test_the_api_pages_have_every_public_name_once() -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.rst")))
-    listed = re.findall(r"^\.\. autoclass:: (\w+)", pages, flags=re.MULTILINE)
+    listed = re.findall(r"^\.\. autoclass:: (\w+)$", pages, flags=re.MULTILINE)
     assert sorted(listed) == sorted(lightning_lrsched.__all__)
 
 
