@@ -20,7 +20,10 @@ class Unsynced(Tiny):
 
 
 def main(folder: Path, uri: str) -> None:
-    schedule, checkpoint = LearningRateScheduler(SGDR(5), warmup="10%"), CycleCheckpoint("val_loss")
+    schedule, checkpoint = (
+        LearningRateScheduler(SGDR(5), warmup="10%"),
+        CycleCheckpoint("val_loss", validate_at_end=True),
+    )
     tracker, stranger = MLflowTracker(uri, "study"), Stranger()
     trainer = make_trainer(
         folder,

@@ -1,5 +1,7 @@
 """Kept checkpoints as logged models: each once, with its metric, the best of all marked."""
 
+import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.cli import main as lrsched
 from lightning_lrsched.tracking import models
 from tests.callbacks.models import Tiny, make_trainer
 from tests.callbacks.test_cycle_checkpoint_replay import SavesAt, Stops
@@ -118,3 +121,32 @@ def test_one_that_was_half_stored_is_finished_and_never_marked_before(uri: str, 
     (found,) = client.search_logged_models([run.info.experiment_id])
     assert (found.model_id, str(found.status), len(found.metrics or ())) == (half.model_id, "READY", 1)
     assert [artifact.path for artifact in client.list_logged_model_artifacts(found.model_id)] == ["a.ckpt"]
+
+
+def test_an_upload_that_failed_is_done_later_from_the_disk(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the store's folder should be")
+    MlflowClient(uri).create_experiment("study", artifact_location=str(blocked / "artifacts"))
+    checkpoint = CycleCheckpoint("val_loss", dirpath=tmp_path / "cycles")
+    tracker = MLflowTracker(uri, "study", registered_model="tiny", flush_timeout=1.0)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        plan = LearningRateScheduler(SGDR(5))
+        make_trainer(tmp_path, plan, checkpoint, tracker, val_check_interval=5).fit(Tiny())
+    assert any("lrsched replay" in str(one.message) for one in told)
+    registry = MlflowClient(uri, registry_uri=uri)
+    assert registry.search_registered_models() == [], "nothing is registered that is not there"
+    assert not any(str(model.status) == "READY" for model in stored(uri))
+
+    for thread in threading.enumerate():  # its last try is over soon after the fit
+        if thread.name.startswith("lrsched-"):
+            thread.join(30)
+    blocked.unlink()
+    assert lrsched(["replay", str(tmp_path / "lrsched_spool")]) == 0, capsys.readouterr().err
+    found = stored(uri)
+    assert {str(model.status) for model in found} == {"READY"}
+    steps = sorted(one.step for row in checkpoint.finished_cycles for one in row.kept)
+    assert [int(model.params["step"]) for model in found] == steps
+    assert registry.get_model_version_by_alias("tiny", models.ALIAS).tags[models.KEY].startswith(checkpoint.run_key)
