@@ -56,7 +56,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
 }
 """A room and the libraries that it must not import, at its top or inside a function."""
 
-LAZY = ("mlflow", "matplotlib", "rich", "plotext", "sklearn")
+LAZY = ("mlflow", "matplotlib", "rich", "plotext", "plotly", "sklearn")
 """Libraries that nothing imports at its top, because not every user has or needs them."""
 
 FILES = [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in sorted(PACKAGE.rglob("*.py"))]
