@@ -43,6 +43,18 @@ maximum_signature_line_length = 80
 toc_object_entries_show_parents = "hide"
 _FORMULA = re.compile(r"\$(?!\s)([^$]+?)\$", flags=re.DOTALL)
 
+_LINK = re.compile(r"\]\((?!https?:|#|/)([^)]*)\)")
+
+
+def links(app: Sphinx, path: Path, parent: str, content: list[str]) -> None:
+    """Let the links of a page that another includes lead from where it lies; pages outside of docs are files."""
+
+    def led(link: re.Match[str]) -> str:
+        is_file = link[1].endswith(".md") and not link[1].startswith("../docs/")
+        return f"]({'path:' if is_file else ''}{path.parent.as_posix()}/{link[1]})"
+
+    content[0] = _LINK.sub(led, content[0])
+
 
 def formulas(*event: Any) -> None:
     """Turn $...$ in docstrings into formulas."""
@@ -79,6 +91,7 @@ def setup(app: Sphinx) -> None:
     """Register what stands above."""
     app.connect("autodoc-process-docstring", prose, priority=800)
     app.connect("autodoc-process-docstring", formulas, priority=900)
+    app.connect("include-read", links)
     app.connect("autodoc-skip-member", hooks)
     app.add_html_math_renderer("mathml", (inline_mathml, None), (block_mathml, None))
 
