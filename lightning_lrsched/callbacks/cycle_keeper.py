@@ -97,14 +97,16 @@ class CycleKeeper:
         gone: set[str] = set()
         if trainer.is_global_zero:
             ledger.moved(self._here)
-            listed = folder.read_list(self._list)
-            content = listed if listed.get("run") == self.run else {}
+            found = folder.read_list(self._list)
+            content = found if found.get("run") == self.run else {}
             gone = {kept.path for kept in ledger.all() if not folder.exists(kept.path)}
         ledger_state, content, gone = trainer.strategy.broadcast((ledger.state(), content, gone))
         ledger.restore(ledger_state)
         there = {folder.join(name): int(cycle) for name, cycle in content.get("files", {}).items()}
+        roles = [row[role] for row in content.get("cycles", ()) for role in ("best", "end")]
+        listed = {folder.join(role["file"]) for role in roles if role is not None}
         for cycle, kept in ledger.forget(gone.__contains__):
-            if content and kept.path not in there:  # the interrupted run replaced it, later than this resume begins
+            if content and kept.path not in listed:  # the interrupted run replaced it, later than this resume begins
                 self._lost[cycle] = kept
             else:
                 rank_zero_warn(

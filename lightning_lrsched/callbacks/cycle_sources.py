@@ -105,6 +105,8 @@ class LengthCycles:
         self.counter = counter
         self._timeline = timeline
         self._length = length
+        self._here = Cycle(0, 0, 0, complete=False)  # the cycle that was asked for last: it is asked for at every step
+        self._stop_here: int | None = None
 
     @property
     def last(self) -> int:
@@ -114,16 +116,23 @@ class LengthCycles:
     @property
     def ended(self) -> bool:
         """Whether that step was the last one of its cycle."""
-        stop, steps = self._stop(self.last), self.counter.real_steps
-        return stop is not None and steps == stop
+        last = self.last
+        known = self._timeline is not None and last == self._here.index
+        return self.counter.real_steps == (self._stop_here if known else self._stop(last))
 
     def at(self, step: int) -> int:
         """Return the cycle of a real step; what comes after a plan's last cycle is one more."""
         if self._timeline is None:
             return step // self._length
+        here = self._here
+        if here.start <= step and (here.stop is None or step < here.stop):
+            return here.index
         cycle, total = self._timeline.cycle_at(step), self._timeline.total
-        over = total is not None and step >= total and self._timeline.cycle(cycle).complete
-        return cycle + 1 if over else cycle
+        here = self._timeline.cycle(cycle)
+        if total is not None and step >= total and here.complete:
+            return cycle + 1
+        self._here, self._stop_here = here, self._stop(cycle)
+        return cycle
 
     def ends_with(self, step: int) -> bool:
         """Return whether a real step is the last one of its cycle."""
