@@ -22,9 +22,7 @@ from examples.make_pictures import NAMES
 from examples.record import Record, draw
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-QUIET = [
-    "ignore:.*LeafSpec",
-    "ignore:.*many workers",
+QUIET = [  # what Lightning says of such small fits
     "ignore:.*smaller than the logging interval",
     "ignore:.*exists and is not empty",
     "ignore:.*Found .* in eval mode",
@@ -78,7 +76,7 @@ def test_the_demo_keeps_a_checkpoint_of_each_cycle_and_says_where_everything_is(
     assert str(files[0]) in told
 
 
-def lrs(record: Record, group: str = "0") -> list[float]:
+def lrs(record: Record, group: str = "group 0") -> list[float]:
     return [lr for _, lr in record.lrs[group]]
 
 
@@ -106,7 +104,7 @@ def check_sgdr_cycles(records: dict[str, Record], told: str, folder: Path) -> No
 def check_compare_schedules(records: dict[str, Record], told: str, folder: Path) -> None:
     assert (folder / "compare.png").stat().st_size > 10_000
     assert (folder / "compare.html").stat().st_size > 10_000
-    assert all(re.search(rf"^ ● {name} .* finished", told, re.MULTILINE) for name in records)
+    assert all(re.search(rf"{name} .* finished", told) for name in records), told
 
 
 def check_own_scheduler(records: dict[str, Record], told: str, folder: Path) -> None:
@@ -119,12 +117,12 @@ def check_own_scheduler(records: dict[str, Record], told: str, folder: Path) -> 
 def check_gan_manual(records: dict[str, Record], told: str, folder: Path) -> None:
     assert "generator: 60 real steps" in told
     assert "discriminator: 60 real steps" in told
-    generator, discriminator = lrs(records["GAN"], "0/0"), lrs(records["GAN"], "1/0")
+    generator, discriminator = lrs(records["GAN"], "optimizer 0"), lrs(records["GAN"], "optimizer 1")
     assert generator == pytest.approx([2 * lr for lr in discriminator], rel=1e-12)
 
 
 def check_finetune_groups(records: dict[str, Record], told: str, folder: Path) -> None:
-    head, backbone = lrs(records["fine-tuning"], "head"), lrs(records["fine-tuning"], "backbone")
+    head, backbone = lrs(records["fine-tuning"], "group head"), lrs(records["fine-tuning"], "group backbone")
     assert (len(head), len(backbone)) == (40, 20)
     assert max(backbone) < 0.01 < max(head) == 0.1
     assert rises(backbone) == 0
@@ -142,11 +140,10 @@ def check_plateau_warmup(records: dict[str, Record], told: str, folder: Path) ->
     assert curve[40] == max(curve) == 0.3
 
 
-CHECKS: dict[str, Callable[[dict[str, Record], str, Path], None]] = {
-    name: globals()[f"check_{name}"] for name in NAMES
-}
+CHECKS: dict[str, Callable[[dict[str, Record], str, Path], None]] = {name: globals()[f"check_{name}"] for name in NAMES}
 
 
+@pytest.mark.filterwarnings(*QUIET)
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_does_what_it_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -158,9 +155,6 @@ def test_an_example_does_what_it_says(
     assert not (tmp_path / "elsewhere.db").exists()
     draw(records, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 5_000
-
-
-test_an_example_does_what_it_says = pytest.mark.filterwarnings(*QUIET)(test_an_example_does_what_it_says)
 
 
 def test_an_example_runs_as_a_module(start: Start) -> None:

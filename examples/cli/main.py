@@ -1,16 +1,13 @@
 """A LightningCLI whose schedule, checkpoints and tracking are written in YAML.
 
-Run ``python examples/cli/main.py fit --config examples/cli/config.yaml``. To see what there is:
+Run ``python -m examples.cli.main fit --config examples/cli/config.yaml``. To see what there is:
 ``... fit --trainer.callbacks.help=LearningRateScheduler``; a whole file with comments:
 ``... fit --config examples/cli/config.yaml --print_config=comments``.
 """
 
 import os
-import sys
-from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from examples.digits import Digits, DigitsData
 from lightning_lrsched.lightning_cli import ScheduleCLI

@@ -25,7 +25,7 @@ pytestmark = [
 
 
 def test_the_example_trains_and_keeps_its_configuration_with_the_run(start: Start, tmp_path: Path) -> None:
-    process = start(EXAMPLE / "main.py", "fit", "--config", EXAMPLE / "config.yaml", "--trainer.max_epochs=3")
+    process = start("-m", "examples.cli.main", "fit", "--config", EXAMPLE / "config.yaml", "--trainer.max_epochs=3")
     assert process.wait(120) == 0, (tmp_path / "log").read_text(encoding="utf-8")[-2000:]
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.get_experiment_by_name("cli")
@@ -38,7 +38,7 @@ def test_the_example_trains_and_keeps_its_configuration_with_the_run(start: Star
 
 
 def test_the_configuration_is_printed_with_its_documentation(start: Start, tmp_path: Path) -> None:
-    process = start(EXAMPLE / "main.py", "fit", "--config", EXAMPLE / "config.yaml", "--print_config=comments")
+    process = start("-m", "examples.cli.main", "fit", "--config", EXAMPLE / "config.yaml", "--print_config=comments")
     assert process.wait(60) == 0
     printed = (tmp_path / "log").read_text(encoding="utf-8")
     assert re.search(r"# length of the first cycle\..*\n +T_0: 2ep", printed)

@@ -16,8 +16,6 @@ from tests.modules import SmallModule
 
 Start: TypeAlias = Callable[..., Popen[str]]
 
-MAIN = Path(__file__).parents[2] / "examples" / "cli" / "main.py"
-
 pytestmark = [
     pytest.mark.filterwarnings("ignore:No seed found"),
     pytest.mark.filterwarnings("ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"),
@@ -118,7 +116,7 @@ def test_an_error_of_the_module_stays_an_error(monkeypatch: pytest.MonkeyPatch) 
 def test_the_last_three_lines_of_a_real_process(key: str, start: Start, tmp_path: Path) -> None:
     callbacks, words = WRONG[key]
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": callbacks}}), encoding="utf-8")
-    process = start(MAIN, "fit", "--config", "wrong.yaml")
+    process = start("-m", "examples.cli.main", "fit", "--config", "wrong.yaml")
     assert process.wait(100) == 2
     end = "\n".join((tmp_path / "log").read_text(encoding="utf-8").splitlines()[-3:])
     assert all(word in end for word in words), end
