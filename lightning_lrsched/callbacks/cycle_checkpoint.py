@@ -10,11 +10,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
-from lightning_lrsched.callbacks.cycle_files import check_filename, default_folder, resolved
-from lightning_lrsched.callbacks.cycle_keeper import CycleKeeper, Wanted
-from lightning_lrsched.callbacks.cycle_sources import CycleSource, PassedEnds, Place
-from lightning_lrsched.callbacks.cycle_start import find_source, tell
-from lightning_lrsched.callbacks.cycles import KEEPS, Kept, KeptCycle, Ledger
+from lightning_lrsched.callbacks.cycles.files import check_filename, default_folder, resolved
+from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper, Wanted
+from lightning_lrsched.callbacks.cycles.ledger import KEEPS, Kept, KeptCycle, Ledger
+from lightning_lrsched.callbacks.cycles.sources import CycleSource, PassedEnds, Place
+from lightning_lrsched.callbacks.cycles.start import find_source, tell
 from lightning_lrsched.callbacks.trainer_access import (
     force_validation,
     is_smoke_test,

@@ -13,7 +13,7 @@ from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch import Tensor
 
-from lightning_lrsched.callbacks.cycle_cadence import Cadence
+from lightning_lrsched.callbacks.cycles.cadence import Cadence
 from lightning_lrsched.callbacks.stepping import RunFacts
 
 

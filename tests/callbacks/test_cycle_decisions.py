@@ -8,8 +8,8 @@ import torch
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, CosineAnnealingWarmRestarts, CyclicLR, SequentialLR
 
-from lightning_lrsched.callbacks.cycle_cadence import Cadence, told_cut
-from lightning_lrsched.callbacks.cycles import Kept, Ledger
+from lightning_lrsched.callbacks.cycles.cadence import Cadence, told_cut
+from lightning_lrsched.callbacks.cycles.ledger import Kept, Ledger
 from lightning_lrsched.torch_cycles import Restarts, restarts_of
 from lightning_lrsched.units import RunLength
 

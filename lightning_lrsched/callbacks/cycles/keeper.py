@@ -11,10 +11,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from lightning_lrsched.callbacks.cycle_files import LIST, CycleFolder, checkpoint_name
-from lightning_lrsched.callbacks.cycle_sources import CycleSource, Place
-from lightning_lrsched.callbacks.cycle_start import needed_bytes
-from lightning_lrsched.callbacks.cycles import Kept, KeptCycle, Ledger
+from lightning_lrsched.callbacks.cycles.files import LIST, CycleFolder, checkpoint_name
+from lightning_lrsched.callbacks.cycles.ledger import Kept, KeptCycle, Ledger
+from lightning_lrsched.callbacks.cycles.sources import CycleSource, Place
+from lightning_lrsched.callbacks.cycles.start import needed_bytes
 from lightning_lrsched.callbacks.trainer_access import weights_to_save
 
 _FORM = 1

@@ -4,8 +4,8 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_info
 
-from lightning_lrsched.callbacks.cycle_cadence import told_cut, told_unmeasured, unmeasured
-from lightning_lrsched.callbacks.cycle_sources import (
+from lightning_lrsched.callbacks.cycles.cadence import told_cut, told_unmeasured, unmeasured
+from lightning_lrsched.callbacks.cycles.sources import (
     CycleSource,
     DrivenCycles,
     LengthCycles,
