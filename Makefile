@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help env demo test test-oldest lint format bench server server-stop docs docs-images docs-screenshots study clean
+.PHONY: release-test help env demo test test-oldest lint format bench server server-stop docs docs-images docs-screenshots study clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -32,6 +32,13 @@ test-oldest: ## run the tests of schedules, callbacks and tracking with the olde
 	@$(PYTHON) -m venv --clear .venv-oldest
 	@$(OLDEST) -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[all]' pytest pytest-timeout pytest-xdist hypothesis
 	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(OLDEST) -m pytest -n 2 --dist loadscope tests/schedules tests/callbacks tests/tracking
+
+release-test: $(READY) ## build, install the wheel into an empty environment, and try it there (about two minutes)
+	rm -rf dist build/empty
+	$(BIN)/python -m hatchling build
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd build && OMP_NUM_THREADS=1 empty/bin/python ../tests/empty_environment.py
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .

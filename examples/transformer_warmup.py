@@ -49,7 +49,7 @@ class PostNorm(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return AdamW at an lr that is high for this network."""
-        return torch.optim.AdamW(self.parameters(), lr=1e-2, betas=(0.9, 0.98))
+        return torch.optim.AdamW(self.parameters(), lr=5e-3, betas=(0.9, 0.98))
 
 
 class Windows(IterableDataset[Tensor]):

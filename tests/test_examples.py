@@ -129,8 +129,8 @@ def check_finetune_groups(records: dict[str, Record], told: str, folder: Path) -
 
 
 def check_transformer_warmup(records: dict[str, Record], told: str, folder: Path) -> None:
-    assert set(lrs(records["without warmup"])) == {1e-2}
-    assert lrs(records["with warmup"])[:2] == [0.005, 0.01]
+    assert set(lrs(records["without warmup"])) == {5e-3}
+    assert lrs(records["with warmup"])[:2] == [0.0025, 0.005]
     assert "by the frequencies alone: 3.2" in told
 
 
