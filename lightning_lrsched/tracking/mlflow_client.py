@@ -44,6 +44,15 @@ def open_client(tracking_uri: str, request_timeout: float, retries: int = 0) -> 
     return client
 
 
+def import_store(tracking_uri: str) -> None:
+    """Import what a store needs, without opening it: an import in another thread would hold up the steps meanwhile."""
+    from importlib import import_module
+
+    kind = "rest_store" if tracking_uri.startswith(("http://", "https://")) else "sqlalchemy_store"
+    for module in (f"tracking.{kind}", "artifact.artifact_repository_registry"):
+        import_module(f"mlflow.store.{module}")
+
+
 @contextmanager
 def _alone_with(tracking_uri: str) -> Iterator[None]:
     """Let one process of the user after the other open a sqlite file: MLflow makes its tables then.

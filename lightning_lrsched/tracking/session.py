@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_lrsched.tracking.masking import masked
+from lightning_lrsched.tracking.mlflow_client import import_store
 from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import deliver, known_steps
 from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, spools
@@ -41,6 +42,7 @@ class Session:
 
     def __init__(self, target: Target, options: Options, tell: Callable[[str], None]) -> None:
         """Begin to deliver; the run itself is opened in the writer's thread."""
+        import_store(target.uri)
         self.target = target
         self._options = options
         self._tell = tell

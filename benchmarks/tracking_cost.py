@@ -1,0 +1,240 @@
+"""What tracking costs a fit: MLflowTracker against MLFlowLogger + LearningRateMonitor and mlflow.pytorch.autolog.
+
+    python benchmarks/tracking_cost.py [--steps 5000] [--store sqlite http-sqlite http-postgresql] [--groups 1 8]
+
+Each way is a process of its own and trains the same module. The cost of a step is the median over all steps of the time
+that the loop needs for one, less the same of a fit without tracking; requests are counted by a proxy before the server
+(writes of points alone); points are those of the lr in the store afterwards.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+WAYS = ("none", "tracker", "on_change", "logger", "autolog")
+NAMES = {
+    "none": "no tracking",
+    "tracker": "MLflowTracker",
+    "on_change": 'MLflowTracker(every_n_steps="on_change")',
+    "logger": "MLFlowLogger + LearningRateMonitor(step)",
+    "autolog": "mlflow.pytorch.autolog + LearningRateMonitor(step)",
+}
+
+
+def one_fit(way: str, uri: str, groups: int, steps: int, folder: Path) -> dict[str, Any]:
+    """Train once in one way; return what the loop and the whole process saw."""
+    import lightning.pytorch as pl
+    import mlflow
+    import torch
+    from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+    from lightning.pytorch.loggers import CSVLogger, MLFlowLogger
+
+    from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
+
+    class Module(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleList(torch.nn.Linear(64, 64) for _ in range(8))
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            x = batch
+            for layer in self.layers:
+                x = torch.tanh(layer(x))
+            return x.square().mean()
+
+        def configure_optimizers(self) -> Any:
+            per = 8 // groups
+            parts = [list(self.layers[i * per : (i + 1) * per].parameters()) for i in range(groups)]
+            return torch.optim.SGD([{"params": part, "lr": 0.1 / (i + 1)} for i, part in enumerate(parts)], lr=0.1)
+
+    class Clock(Callback):
+        def __init__(self) -> None:
+            self.times: list[float] = []
+
+        def on_train_batch_end(self, *_: object) -> None:
+            self.times.append(time.perf_counter())
+
+    clock = Clock()
+    callbacks: list[Callback] = [LearningRateScheduler(SGDR("10%"), warmup="5%"), clock]
+    logger: Any = False
+    if way in ("tracker", "on_change"):
+        callbacks.append(MLflowTracker(uri, "cost", every_n_steps="on_change" if way == "on_change" else 1))
+    elif way == "logger":
+        logger = MLFlowLogger("cost", tracking_uri=uri)
+        callbacks.append(LearningRateMonitor("step"))
+    elif way == "autolog":
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_experiment("cost")
+        mlflow.pytorch.autolog(log_models=False, checkpoint=False, log_every_n_step=1)
+        logger = CSVLogger(folder)
+        callbacks.append(LearningRateMonitor("step"))
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_steps=steps,
+        logger=logger,
+        callbacks=callbacks,
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=folder,
+    )
+    data: Any = torch.utils.data.DataLoader(torch.randn(16 * steps, 64), batch_size=16)  # type: ignore[arg-type]
+    begin, cpu = time.perf_counter(), time.process_time()
+    trainer.fit(Module(), data)
+    end, cpu_end = time.perf_counter(), time.process_time()
+    gaps = [later - earlier for earlier, later in zip(clock.times, clock.times[1:], strict=False)]
+    return {
+        "step": statistics.median(gaps) * 1e6,
+        "mean": statistics.fmean(gaps) * 1e6,
+        "worst": max(gaps) * 1e3,
+        "total": end - begin,
+        "flush": end - clock.times[-1],
+        "cpu": cpu_end - cpu,
+    }
+
+
+def points_in(uri: str) -> int:
+    """Return how many lr points the last run of a store has."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("cost")
+    if experiment is None:
+        return 0
+    run = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=1)[0]
+    return sum(len(client.get_metric_history(run.info.run_id, key)) for key in run.data.metrics if key.startswith("lr"))
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """Start Debian's PostgreSQL on a socket of 127.0.0.1, as the user postgres where we are root."""
+    from tests.integration.tracking_server import free_port
+
+    data, port = folder / "pg", free_port()
+    data.mkdir()
+    become: dict[str, Any] = {}
+    if os.getuid() == 0:
+        shutil.chown(data, "postgres")
+        for part in (folder, *folder.parents):
+            if part != Path("/") and not part.stat().st_mode & 0o001:
+                part.chmod(part.stat().st_mode | 0o011)
+        become = {"user": "postgres", "group": "postgres", "extra_groups": []}
+    where = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+
+    def run(*command: str | Path) -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=data, **become)
+
+    run(where / "initdb", "-D", data, "-U", "mlflow", "-A", "trust", "--no-sync")
+    options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1"
+    run(where / "pg_ctl", "-D", data, "-o", options, "-l", data / "log", "-w", "start")
+    try:
+        run(where / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "mlflow", "mlflow")
+        yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/mlflow"
+    finally:
+        run(where / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+@contextmanager
+def store(kind: str, folder: Path) -> Iterator[tuple[str, str, Any]]:
+    """Start a store; yield the URI to train against, the one to read from, and the proxy that counts."""
+    from tests.integration.tracking_server import Proxy, Server
+
+    if kind == "sqlite":
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        yield uri, uri, None
+        return
+    if kind == "http-postgresql":
+        with postgresql(folder) as behind:
+            yield from _served(Server(folder, behind), Proxy)
+    else:
+        yield from _served(Server(folder, f"sqlite:///{folder / 'mlflow.db'}"), Proxy)
+
+
+def _served(server: Any, proxy_class: Any) -> Iterator[tuple[str, str, Any]]:
+    server.start()
+    proxy = proxy_class(server.port)
+    proxy.open()
+    try:
+        yield proxy.uri, server.uri, proxy
+    finally:
+        proxy.close()
+        server.stop()
+
+
+def measure(kind: str, groups: int, steps: int, ways: list[str]) -> list[dict[str, Any]]:
+    """Train in every way against one store."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with store(kind, folder) as (uri, read, proxy):
+            points_in(read)
+            for way in ways:
+                before = len(proxy.requests) if proxy else 0
+                command = [sys.executable, __file__, "--fit", way, uri, str(groups), str(steps), str(folder / way)]
+                done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
+                row = json.loads(done.stdout.splitlines()[-1])
+                asked = [path for path in (proxy.requests[before:] if proxy else []) if "log-" in path]
+                row |= {"way": way, "store": kind, "groups": groups, "requests": len(asked) if proxy else None}
+                row["points"] = 0 if way == "none" else points_in(read)
+                rows.append(row)
+                sys.stderr.write(f"{kind} {groups} {way}: {row}\n")
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as a table, each less the fit without tracking."""
+    lines = [
+        "| store | groups | way | us a step (median) | us a step (mean) | worst step, ms | total, s "
+        "| of it after the last step | process CPU, s | requests | lr points |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        (none,) = (r for r in rows if (r["store"], r["groups"], r["way"]) == (row["store"], row["groups"], "none"))
+        less = {key: row[key] - none[key] for key in ("step", "mean", "total", "cpu")}
+        if row["way"] == "none":
+            continue
+        asked = "-" if row["requests"] is None else f"{row['requests']:,}"
+        lines.append(
+            f"| {row['store']} | {row['groups']} | {NAMES[row['way']]} | {less['step']:,.0f} | {less['mean']:,.0f} | "
+            f"{row['worst']:,.0f} | {less['total']:,.1f} | {row['flush']:,.1f} | {less['cpu']:,.1f} | {asked} | "
+            f"{row['points']:,} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--groups", type=int, nargs="+", default=[1, 8], choices=[1, 2, 4, 8])
+    kinds = ["sqlite", "http-sqlite", "http-postgresql"]
+    parser.add_argument("--store", nargs="+", default=kinds, choices=kinds)
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    args = parser.parse_args()
+    rows = []
+    for kind in args.store:
+        for groups in args.groups:
+            rows += measure(kind, groups, args.steps, args.ways)
+            print(table(rows), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--fit"]:
+        way, uri, groups, steps, folder = sys.argv[2:]
+        print(json.dumps(one_fit(way, uri, int(groups), int(steps), Path(folder))))
+    else:
+        main()

@@ -1,0 +1,170 @@
+"""Beside others: autolog, runs that are open, several loggers, environment variables, other stores."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from lightning.pytorch.loggers import CSVLogger, MLFlowLogger
+from mlflow import MlflowClient
+from torch.optim import SGD, Adam
+
+from lightning_lrsched import Cosine, LearningRateScheduler, Linear, MLflowTracker, OneCycle, Plan, RunLength
+from lightning_lrsched.tracking.masking import masked
+from tests.callbacks.models import LR, Tiny, expected, make_trainer, two_groups
+from tests.tracking.reading import history, only_run, repeated, runs
+
+LRS = "lr/SGD/0"
+
+
+def plan() -> LearningRateScheduler:
+    return LearningRateScheduler(Cosine(), warmup=2)
+
+
+def lrs() -> list[tuple[int, float]]:
+    return list(enumerate(expected(plan().plan.resolve(RunLength(20, 10)), 20)))
+
+
+@pytest.fixture
+def global_uri(uri: str) -> Any:
+    mlflow.set_tracking_uri(uri)
+    yield uri
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri("")
+
+
+def test_an_active_nested_run_is_used_and_left_open(global_uri: str, tmp_path: Path) -> None:
+    with mlflow.start_run() as outer, mlflow.start_run(nested=True) as inner:
+        make_trainer(tmp_path, plan(), MLflowTracker()).fit(Tiny())
+    client = MlflowClient(global_uri)
+    assert history(global_uri, client.get_run(inner.info.run_id), LRS) == lrs()
+    assert client.get_run(outer.info.run_id).data.metrics == {}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_autolog_and_the_tracker_share_one_run(global_uri: str, tmp_path: Path) -> None:
+    mlflow.pytorch.autolog(log_models=False, checkpoint=False)
+    try:
+        make_trainer(tmp_path, plan(), MLflowTracker(), logger=CSVLogger(tmp_path)).fit(Tiny())
+    finally:
+        mlflow.pytorch.autolog(disable=True)
+    run = only_run(global_uri)
+    assert history(global_uri, run, LRS) == lrs()
+    assert run.info.status == "FINISHED"
+
+
+def test_of_several_loggers_the_first_mlflow_one_is_used(uri: str, tmp_path: Path) -> None:
+    loggers = [CSVLogger(tmp_path), *(MLFlowLogger(name, tracking_uri=uri) for name in ("one", "two"))]
+    make_trainer(tmp_path, plan(), MLflowTracker(), logger=loggers, log_every_n_steps=1).fit(Tiny())
+    found = {run.info.run_id: history(uri, run, LRS) for run in runs(uri)}
+    assert found == {loggers[1].run_id: lrs(), loggers[2].run_id: []}  # type: ignore[attr-defined]
+    assert repeated(uri) == []
+
+
+def test_the_run_of_the_environment_is_used_and_left_open(global_uri: str, tmp_path: Path, monkeypatch: Any) -> None:
+    run_id = MlflowClient(global_uri).create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    make_trainer(tmp_path, plan(), MLflowTracker()).fit(Tiny())
+    run = only_run(global_uri)
+    assert (run.info.run_id, run.info.status) == (run_id, "RUNNING")
+    assert history(global_uri, run, LRS) == lrs()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # MLflow's own, of its file store
+def test_the_file_store_has_every_point_once_where_it_is_allowed(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    files = f"file:{tmp_path}/runs"
+    tracker = MLflowTracker(files, "study")
+    make_trainer(tmp_path, plan(), tracker).fit(Tiny())
+    metrics = MlflowClient(files).get_metric_history(str(tracker.run_id), LRS)
+    assert [(metric.step, metric.value) for metric in metrics] == lrs()
+
+
+def test_the_users_environment_is_left_as_it_is(uri: str, tmp_path: Path) -> None:
+    import os
+
+    before = dict(os.environ)
+    make_trainer(tmp_path, plan(), MLflowTracker(uri)).fit(Tiny())
+    assert {k: v for k, v in os.environ.items() if k.startswith("MLFLOW")} == {
+        k: v for k, v in before.items() if k.startswith("MLFLOW")
+    }
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_a_scheduled_momentum_and_weight_decay_are_recorded(uri: str, tmp_path: Path, optimizer: str) -> None:
+    def configure(module: Tiny) -> Any:
+        kind = {"SGD": SGD, "Adam": Adam}[optimizer]
+        return kind(module.parameters(), lr=LR, weight_decay=0.01, **({"momentum": 0.9} if kind is SGD else {}))
+
+    seen: list[tuple[float, float]] = []
+
+    class Keeps(Tiny):
+        def on_before_optimizer_step(self, optimizer: Any) -> None:
+            group = optimizer.param_groups[0]
+            seen.append((group["betas"][0] if "betas" in group else group["momentum"], group["weight_decay"]))
+
+    schedule = LearningRateScheduler(Plan(OneCycle(cycle_momentum=True), others={"weight_decay": Linear(end_factor=3)}))
+    make_trainer(tmp_path, schedule, MLflowTracker(uri)).fit(Keeps(configure))
+    run = only_run(uri)
+    assert history(uri, run, f"momentum/{optimizer}/0") == [(step, pair[0]) for step, pair in enumerate(seen)]
+    assert history(uri, run, f"weight_decay/{optimizer}/0") == [(step, pair[1]) for step, pair in enumerate(seen)]
+    assert len({pair[0] for pair in seen}) > 10
+
+
+def test_keys_of_the_same_groups_are_the_same_in_every_run(uri: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        make_trainer(tmp_path, plan(), MLflowTracker(uri)).fit(Tiny(two_groups))
+    one, two = runs(uri)
+    assert set(one.data.metrics) == set(two.data.metrics) >= {"lr/SGD/0", "lr/SGD/1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://ann:s3cret@host:5000/x", "http://***@host:5000/x"),
+        (
+            "postgresql://a:p@ss/w:rd@db/mlflow?sslpassword=x&sslmode=on",
+            "postgresql://***@db/mlflow?sslpassword=***&sslmode=on",
+        ),
+        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
+    ],
+)
+def test_what_is_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+    assert shown in repr(MLflowTracker(text))
+
+
+def test_no_password_is_written_anywhere(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages, checkpoint, spool, repr: of a server that is away, whose URI has a password twice."""
+    secret = "s3cretw0rd"
+    tracker = MLflowTracker(f"http://ann:{secret}@127.0.0.1:9/x?token={secret}", flush_timeout=0.3)
+    trainer = make_trainer(tmp_path, plan(), tracker)
+    with pytest.warns(UserWarning, match="Tracking fails|is kept in") as told:
+        trainer.fit(Tiny())
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    assert secret not in "".join(str(warning.message) for warning in told)
+    assert secret not in json.dumps(tracker.state_dict()) + repr(tracker)
+    assert list((tmp_path / "lrsched_spool").iterdir())
+    found = [path for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"every_n_steps": 0}, r"MLflowTracker.every_n_steps = 0 is refused: .*'on_change'"),
+        ({"every_n_steps": "sometimes"}, r"MLflowTracker.every_n_steps = 'sometimes' is refused"),
+        ({"tolerance": 2.0}, r"MLflowTracker.tolerance = 2.0 is refused"),
+        ({"resume_run": "yes"}, r"MLflowTracker.resume_run = 'yes' is refused"),
+        ({"spool_dir": 3}, r"MLflowTracker.spool_dir = 3 is refused"),
+        ({"deliver_every": 0}, r"MLflowTracker.deliver_every = 0 is refused"),
+        ({"request_timeout": -1}, r"MLflowTracker.request_timeout = -1 is refused"),
+    ],
+)
+def test_bad_values_are_refused_before_training(settings: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        MLflowTracker(**settings)
