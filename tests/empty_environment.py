@@ -6,14 +6,24 @@ import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 import lightning_lrsched
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker, Plan, RunLength
 
 EXTRAS = ("mlflow", "matplotlib", "rich", "plotext", "plotly", "jsonargparse")
+
+
+class Plain(BoringModel):
+    """Lightning's own example, with an optimizer alone."""
+
+    def configure_optimizers(self) -> Any:
+        """Return it."""
+        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 def fit(*callbacks: L.Callback, folder: str) -> None:
@@ -28,7 +38,7 @@ def fit(*callbacks: L.Callback, folder: str) -> None:
         default_root_dir=folder,
         callbacks=list(callbacks),
     )
-    trainer.fit(BoringModel())
+    trainer.fit(Plain())
 
 
 def refused(use: Callable[[], object]) -> str:

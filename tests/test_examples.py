@@ -202,7 +202,9 @@ def test_a_server_gets_the_run_and_its_checkpoints(
     run = client.get_run(found[1])
     assert run.info.status == "FINISHED"
     assert len(client.get_metric_history(found[1], "cycle/val_loss")) == 2
-    assert len(client.list_artifacts(found[1], "checkpoints")) == 2
+    models = client.search_logged_models([run.info.experiment_id])
+    assert len(models) == 2
+    assert {model.source_run_id for model in models} == {found[1]}
 
 
 def wait_until_up(uri: str) -> None:
