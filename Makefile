@@ -56,7 +56,7 @@ bench: $(READY) ## measure the cost of a step against the peers, and print the t
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks -q -p no:xdist -p no:cacheprovider --benchmark-json=build/bench.json --benchmark-quiet
 	$(BIN)/python benchmarks/report.py build/bench.json
 
-study: $(READY) ## train what the SGDR study lacks (an hour or two on two cores) and write docs/study.md
+study: $(READY) ## train what the SGDR study lacks (about an hour if nothing is there yet) and write docs/study.md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[study]'
 	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m benchmarks.sgdr_study.run
 

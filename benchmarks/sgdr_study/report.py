@@ -98,6 +98,7 @@ def _write_images(place: Place, page: str) -> str:
     if not _enough(runs):
         return page
     blocks = {
+        "grid": tables.grid_table([one for one in place.read("study-b-choose") if one.combination.schedule in runs]),
         "error": tables.error_table(runs),
         "differences": tables.difference_table(runs),
         "against cosine": tables.difference_table(_restarted(runs), COSINE) if COSINE in runs else [],

@@ -36,6 +36,21 @@ def moments(runs: Mapping[str, Sequence[Result]]) -> list[int]:
     return [*(moment for moment in MOMENTS if moment < epochs), epochs]
 
 
+def grid_table(results: Sequence[Result]) -> list[str]:
+    """Return the validation loss that each lr of the grid reached, by schedule; the chosen one in bold."""
+    losses: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for each in results:
+        losses[each.combination.schedule][each.combination.lr or 0.0].append(each.value("val_loss"))
+    lrs = sorted({lr for found in losses.values() for lr in found})
+    rows = []
+    for name, found in losses.items():
+        means = {lr: statistics.fmean(found[lr]) for lr in lrs if found[lr]}
+        lowest = min(means, key=lambda lr: means[lr])
+        cells = [f"{means[lr]:.4f}" if lr in means else "" for lr in lrs]
+        rows.append([name, *(f"**{cell}**" if lr == lowest else cell for lr, cell in zip(lrs, cells, strict=True))])
+    return table(["validation loss", *(f"lr {lr:g}" for lr in lrs)], rows)
+
+
 def error_table(runs: Mapping[str, Sequence[Result]], metric: str = "test_error") -> list[str]:
     """Return the metric of the recommended model after some epochs, as mean and standard deviation over the seeds."""
     shown = moments(runs)

@@ -15,7 +15,7 @@ from lightning_lrsched.sweep import combinations, load_sweep
 from tests.sweep.conftest import sweep_file
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = ("error", "differences", "targets", "restarts", "best cycle", "ensembles", "warmup", "floor")
+BLOCKS = ("grid", "error", "differences", "targets", "restarts", "best cycle", "ensembles", "warmup", "floor")
 
 
 def quick(folder: Path) -> str:
