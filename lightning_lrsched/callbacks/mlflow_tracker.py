@@ -102,24 +102,6 @@ class MLflowTracker(Callback):
         request_timeout: float = 30.0,
     ) -> None:
         """Check the parameters; nothing is opened before the fit."""
-        names = {"tracking_uri": tracking_uri, "experiment": experiment, "run_name": run_name}
-        names["registered_model"] = registered_model
-        for name, value in names.items():
-            if value is not None and (not isinstance(value, str) or not value):
-                raise refusal(f"MLflowTracker.{name}", value, "a text or None", "experiment='digits'")
-        if spool_dir is not None and (not isinstance(spool_dir, str | Path) or not str(spool_dir)):
-            raise refusal("MLflowTracker.spool_dir", spool_dir, "a local folder or None", "spool_dir='/scratch/spool'")
-        whole = isinstance(every_n_steps, int) and not isinstance(every_n_steps, bool) and every_n_steps >= 1
-        if not whole and every_n_steps != "on_change":
-            allowed = "a whole number of at least 1, or 'on_change'"
-            raise refusal("MLflowTracker.every_n_steps", every_n_steps, allowed, "every_n_steps=10")
-        check_flag("MLflowTracker.log_checkpoints", log_checkpoints, "log_checkpoints=False")
-        check_flag("MLflowTracker.audit", audit, "audit=False")
-        check_flag("MLflowTracker.resume_run", resume_run, "resume_run=False")
-        check_number("MLflowTracker.flush_timeout", flush_timeout, "flush_timeout=60", at_least=0.0)
-        check_number("MLflowTracker.tolerance", tolerance, "tolerance=0.001", at_least=0.0, at_most=1.0)
-        check_number("MLflowTracker.deliver_every", deliver_every, "deliver_every=5", above=0.0)
-        check_number("MLflowTracker.request_timeout", request_timeout, "request_timeout=30", above=0.0)
         self.tracking_uri = tracking_uri
         self.experiment = experiment
         self.run_name = run_name
@@ -133,12 +115,33 @@ class MLflowTracker(Callback):
         self.spool_dir = spool_dir
         self.deliver_every = deliver_every
         self.request_timeout = request_timeout
+        self._check()
         self._session: Session | None = None
         self._earlier: Earlier | None = None  # the run of the checkpoint that was loaded for this fit
         self._latest: Earlier | None = None  # the run of this fit, or of the one before
         self._cycles = TrackedCycles(upload=log_checkpoints, registered=registered_model)
         self._hooks: list[RemovableHandle] = []
         self._opened = False
+
+    def _check(self) -> None:
+        """Refuse what cannot be meant, before anything is trained."""
+        for name in ("tracking_uri", "experiment", "run_name", "registered_model"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise refusal(f"MLflowTracker.{name}", value, "a text or None", "experiment='digits'")
+        folder, every = self.spool_dir, self.every_n_steps
+        if folder is not None and (not isinstance(folder, str | Path) or not str(folder)):
+            raise refusal("MLflowTracker.spool_dir", folder, "a local folder or None", "spool_dir='/scratch/spool'")
+        whole = isinstance(every, int) and not isinstance(every, bool) and every >= 1
+        if not whole and every != "on_change":
+            allowed = "a whole number of at least 1, or 'on_change'"
+            raise refusal("MLflowTracker.every_n_steps", every, allowed, "every_n_steps=10")
+        for name in ("log_checkpoints", "audit", "resume_run"):
+            check_flag(f"MLflowTracker.{name}", getattr(self, name), f"{name}=False")
+        check_number("MLflowTracker.flush_timeout", self.flush_timeout, "flush_timeout=60", at_least=0.0)
+        check_number("MLflowTracker.tolerance", self.tolerance, "tolerance=0.001", at_least=0.0, at_most=1.0)
+        check_number("MLflowTracker.deliver_every", self.deliver_every, "deliver_every=5", above=0.0)
+        check_number("MLflowTracker.request_timeout", self.request_timeout, "request_timeout=30", above=0.0)
 
     @classmethod
     def from_config(cls, path: str | Path) -> "MLflowTracker":

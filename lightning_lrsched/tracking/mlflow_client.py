@@ -26,6 +26,9 @@ _FINAL = frozenset({
 })  # fmt: skip
 
 
+_LOG_BATCH = "/api/2.0/mlflow/runs/log-batch"
+
+
 def open_client(tracking_uri: str, request_timeout: float, retries: int = 0) -> "MlflowClient":
     """Return a client of a store; over HTTP each of its requests is bounded in time.
 
@@ -94,7 +97,6 @@ def _bounded(tracking_uri: str, timeout: float, retries: int) -> Any:
     from mlflow.utils.rest_utils import http_request, verify_rest_response
 
     send: Any = http_request
-    fill: Any = parse_dict
     bounds: dict[str, Any] = {"max_retries": retries, "timeout": timeout, "raise_on_status": False}
 
     class BoundedStore(RestStore):
@@ -112,7 +114,7 @@ def _bounded(tracking_uri: str, timeout: float, retries: int) -> Any:
             answer = send(self.get_host_creds(), path, method, **bounds, **body)
             message = response_proto or api.Response()
             if answer.status_code != 204:
-                fill(js_dict=verify_rest_response(answer, path).json(), message=message)
+                parse_dict(verify_rest_response(answer, path).json(), message)  # type: ignore[no-untyped-call]
             return message
 
         def log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
@@ -120,14 +122,8 @@ def _bounded(tracking_uri: str, timeout: float, retries: int) -> Any:
             if params or tags:
                 super().log_batch(run_id, [], params, tags)  # type: ignore[no-untyped-call]
             if metrics:
-                path = "/api/2.0/mlflow/runs/log-batch"
-                rows = [
-                    {"key": m.key, "value": _json_number(m.value), "timestamp": m.timestamp, "step": m.step}
-                    for m in metrics
-                ]
-                body = {"run_id": run_id, "metrics": rows}
-                answer = send(self.get_host_creds(), path, "POST", **bounds, json=body)
-                verify_rest_response(answer, path)
+                body = {"run_id": run_id, "metrics": [_row(metric) for metric in metrics]}
+                verify_rest_response(send(self.get_host_creds(), _LOG_BATCH, "POST", **bounds, json=body), _LOG_BATCH)
 
     class BoundedClient(TrackingServiceClient):
         store = BoundedStore(partial(get_default_host_creds, tracking_uri))  # type: ignore[no-untyped-call]
@@ -140,6 +136,7 @@ def _loaded(body: Any) -> Any:
     return json.loads(body) if isinstance(body, str) else body
 
 
-def _json_number(value: float) -> float | str:
-    """Return a number as MLflow's JSON has it: NaN is a text there."""
-    return "NaN" if math.isnan(value) else value
+def _row(metric: Any) -> dict[str, Any]:
+    """Return a point as MLflow's JSON has it: NaN is a text there."""
+    value = "NaN" if math.isnan(metric.value) else metric.value
+    return {"key": metric.key, "value": value, "timestamp": metric.timestamp, "step": metric.step}
