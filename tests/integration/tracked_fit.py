@@ -61,10 +61,10 @@ class Timed:
         self.watch = watch
 
     def __call__(self, step: int, lrs: list[float]) -> None:
-        begin, cpu = time.perf_counter(), time.thread_time()
+        begin, before, cpu = time.perf_counter(), time.thread_time(), time.thread_time()
         self.observer(step, lrs)
-        end = time.perf_counter()
-        self.watch.cpu_times.append(time.thread_time() - cpu)
+        cpu_end, end = time.thread_time(), time.perf_counter()
+        self.watch.cpu_times.append(cpu_end - cpu - (cpu - before))  # less what the clock itself takes
         self.watch.times.append(end - begin)
         while time.perf_counter() < 2 * end - begin:
             pass
