@@ -23,6 +23,7 @@ from lightning_lrsched.configs import ConfigError, ServerConfig, load_server
 
 DEFAULT = Path(__file__).with_name("server.yaml")
 STARTING_SECONDS = 120
+_NOT_RUNNING = 3  # what pg_ctl status exits with
 
 
 class ServerError(Exception):
@@ -89,7 +90,10 @@ class Server:
         data = self.folder / "postgres"
         if (data / "PG_VERSION").exists():
             tool = _postgres_tool("pg_ctl")
-            if not _ran(_as_owner([tool, "status", "-D", str(data)])).returncode:
+            status = _ran(_as_owner([tool, "status", "-D", str(data)]))
+            if status.returncode not in (0, _NOT_RUNNING):
+                raise ServerError(f"cannot tell whether PostgreSQL runs: {status.stderr.strip()}")
+            if status.returncode == 0:
                 _run(_as_owner([tool, "stop", "-w", "-m", "fast", "-D", str(data)]), str(data / "log"))
                 stopped.append("PostgreSQL")
         return stopped
