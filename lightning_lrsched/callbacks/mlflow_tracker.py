@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -267,7 +268,7 @@ class MLflowTracker(Callback):
             label,
             lambda: optimizer.param_groups,
             others=_scheduled_keys(scheduler),
-            axis=lambda: logger_step(trainer),
+            axis=partial(logger_step, trainer),
         )
         if isinstance(scheduler, RealStepScheduler):
             if index == 0:

@@ -5,7 +5,8 @@ import json
 import os
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,15 +45,10 @@ def note(**fields: Any) -> bytes:
     return _HEAD.pack(_MARKER, _NOTE, 0, len(content)) + content
 
 
-def step_packer(layout: int, columns: int) -> Callable[[int, int, Sequence[float]], bytes]:
-    """Return a function that makes the record of a step from its axis, its timestamp and its values."""
-    pack = struct.Struct(f"<BBHIqq{columns}d").pack
+def step_packer(layout: int, columns: int) -> Callable[..., bytes]:
+    """Return a function that makes the record of a step from its axis, its timestamp and each of its values."""
     size = _STEP_BYTES + 8 * columns
-
-    def packed(axis: int, timestamp: int, values: Sequence[float]) -> bytes:
-        return pack(_MARKER, _STEP, layout, size, axis, timestamp, *values)
-
-    return packed
+    return partial(struct.Struct(f"<BBHIqq{columns}d").pack, _MARKER, _STEP, layout, size)
 
 
 def decode(data: bytes, start: int, most: int) -> Iterator[tuple[Steps | dict[str, Any], int]]:

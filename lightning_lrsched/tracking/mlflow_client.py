@@ -17,6 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_lrsched.tracking.masking import masked
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -127,6 +129,11 @@ def _bounded(tracking_uri: str, timeout: float, retries: int) -> Any:
 
     class BoundedClient(TrackingServiceClient):
         store = BoundedStore(partial(get_default_host_creds, tracking_uri))  # type: ignore[no-untyped-call]
+
+        def _log_url(self, run_id: str) -> None:
+            """Print MLflow's links to a run that ends, but not the password that they would show."""
+            if masked(tracking_uri) == tracking_uri:
+                super()._log_url(run_id)  # type: ignore[no-untyped-call]
 
     return BoundedClient(tracking_uri)  # type: ignore[no-untyped-call]
 

@@ -61,7 +61,7 @@ class StepRecorder:
         self._layouts = 0
         self._count = -1
         self._read: list[tuple[int, str]] = []
-        self._pack: Callable[[int, int, Sequence[float]], bytes]
+        self._pack: Callable[..., bytes]
         self._phase = self._start = 0
         self._stop: float = -1
 
@@ -75,7 +75,7 @@ class StepRecorder:
         if self._read:
             groups = self._groups()
             values = [*lrs, *(float(_value(groups[index], key)) for index, key in self._read)]
-        self._journal.append(self._pack(self._axis(), time.time_ns() // 1_000_000, values))
+        self._journal.append(self._pack(self._axis(), time.time_ns() // 1_000_000, *values))
 
     def _lay_out(self, lrs: Sequence[float]) -> None:
         """Write down the keys of the values that follow."""

@@ -321,3 +321,13 @@ def test_two_trainings_at_once_on_one_new_sqlite_file(tmp_path: Path, start: Sta
     assert [run.info.status for run in found] == ["FINISHED", "FINISHED"]
     assert all(history(uri, run, LRS) == lrs() for run in found)
     assert repeated(uri) == []
+
+
+def test_the_links_at_the_end_show_no_password(
+    proxy: Proxy, server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fit(tmp_path, f"http://ann:s3cret@127.0.0.1:{server.port}", Watch(pause=0))
+    check_store(server.store)
+    assert "s3cret" not in "".join(capfd.readouterr())
+    fit(tmp_path, server.uri, Watch(pause=0))
+    assert f"{server.uri}/#/experiments/" in capfd.readouterr().out

@@ -19,7 +19,7 @@ def packed(path: Path, values: Any, start: int = 0, layout: int = 0) -> int:
     keys = [f"lr/SGD/{index}" for index in range(len(values))]
     header = note(**{"is": "layout", "number": layout, "optimizer": 0, "keys": keys, "scales": [1.0] * len(keys)})
     pack = step_packer(layout, len(keys))
-    rows = b"".join(pack(start + step, 7 * step, row) for step, row in enumerate(np.array(values).T.tolist()))
+    rows = b"".join(pack(start + step, 7 * step, *row) for step, row in enumerate(np.array(values).T.tolist()))
     assert pack_segment(header + rows, path)
     return len(header + rows)
 

@@ -29,7 +29,7 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     one, two = step_packer(0, 1), step_packer(1, 3)
     rows = [(step, 1000 + step, [0.1 * step] if step % 13 < 9 else [step, np.inf, -0.0]) for step in range(100)]
     for row in rows:
-        journal.append(one(*row) if len(row[2]) == 1 else two(*row))
+        journal.append((one if len(row[2]) == 1 else two)(*row[:2], *row[2]))
     journal.append(note(what="a note", number=1.5))
     journal.close()
     data = segment_path(tmp_path, 0).read_bytes()
@@ -41,7 +41,7 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [1, 7, 8, 20, 31])
 def test_a_record_that_was_cut_off_is_not_read(cut: int) -> None:
     pack = step_packer(0, 1)
-    data = pack(1, 2, [0.5]) + pack(2, 3, [0.25])[:cut]
+    data = pack(1, 2, 0.5) + pack(2, 3, 0.25)[:cut]
     assert steps_in(data) == [(1, 2, [0.5])]
 
 
@@ -61,7 +61,7 @@ def test_every_segment_begins_with_what_makes_it_readable_alone(tmp_path: Path) 
     journal.header["layout"] = header
     pack = step_packer(0, 1)
     for step in range(40):
-        journal.append(pack(step, step, [0.5]))
+        journal.append(pack(step, step, 0.5))
     journal.close()
     assert len(segments(tmp_path)) > 3
     parts = [segment_path(tmp_path, index).read_bytes() for index in segments(tmp_path)]
@@ -73,16 +73,16 @@ def test_without_a_folder_everything_is_kept_in_memory() -> None:
     journal = told([])
     pack = step_packer(0, 1)
     for step in range(10):
-        journal.append(pack(step, step, [0.5]))
+        journal.append(pack(step, step, 0.5))
     assert [axis for axis, _, _ in steps_in(journal.take_memory(1 << 20))] == list(range(10))
     assert not journal.memory
 
 
 def test_memory_is_bounded_and_what_is_dropped_is_counted() -> None:
     pack = step_packer(0, 1)
-    journal = Journal(None, pytest.fail, most_in_memory=10 * len(pack(0, 0, [0.5])))
+    journal = Journal(None, pytest.fail, most_in_memory=10 * len(pack(0, 0, 0.5)))
     for step in range(25):
-        journal.append(pack(step, step, [0.5]))
+        journal.append(pack(step, step, 0.5))
     journal.append(note(end=True))
     assert journal.dropped == 15
     data = journal.take_memory(1 << 20)
@@ -99,10 +99,10 @@ told = []
 journal = Journal(Path(sys.argv[1]), told.append)
 pack = step_packer(0, 1)
 for step in range(100):
-    journal.append(pack(step, step, [0.5]))
+    journal.append(pack(step, step, 0.5))
 size = segment_path(Path(sys.argv[1]), 0).stat().st_size
-assert size % len(pack(0, 0, [0.5])) == 0, size
-print(len(told), size // len(pack(0, 0, [0.5])), len(journal.memory), told[0])
+assert size % len(pack(0, 0, 0.5)) == 0, size
+print(len(told), size // len(pack(0, 0, 0.5)), len(journal.memory), told[0])
 """
 
 
