@@ -191,7 +191,11 @@ def _postgres_tool(name: str) -> str:
 
 def _as_owner(command: Sequence[str]) -> list[str]:
     """Return a command as the database's user: oneself, or postgres where that is root."""
-    return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else list(command)
+    return (
+        [shutil.which("runuser") or "/usr/sbin/runuser", "-u", "postgres", "--", *command]
+        if os.geteuid() == 0
+        else list(command)
+    )
 
 
 def _ran(command: Sequence[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

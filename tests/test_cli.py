@@ -173,7 +173,7 @@ def test_options_choose_metric_mode_target_and_picture(
 def test_the_store_of_the_folder_is_read_by_default(uri: str, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "mlflow.db").symlink_to(uri.removeprefix("sqlite:///"))
     assert main(["compare", "--experiment", EXPERIMENT]) == 0
-    assert "from sqlite:///mlflow.db ..." in capsys.readouterr().err
+    assert f"from sqlite:///{folder / 'mlflow.db'} ..." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The MLflow sink: one run of an MLflow store."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.tracking import models
@@ -35,22 +37,25 @@ class MlflowSink:
         self._owned = owned
         # SQL stores keep one row per (run, key, timestamp, step, value). The file store appends whatever it gets.
         self._appends = "://" not in client.tracking_uri or client.tracking_uri.startswith("file:")
+        self._alone = Lock() if self._appends else nullcontext()  # a reader there can meet a half-written file
 
     def write(self, points: Sequence[Point]) -> None:
         """Store points in one request."""
         from mlflow.entities import Metric
 
-        if self._appends:
-            points = self._missing(points)
-        if points:
-            metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
-            store_of(self.client).log_batch(self.run_id, metrics, [], [])
+        with self._alone:
+            if self._appends:
+                points = self._missing(points)
+            if points:
+                metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
+                store_of(self.client).log_batch(self.run_id, metrics, [], [])
 
     def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Store params (cut to what MLflow takes) and tags. MLflow never changes a param: a new value becomes a tag."""
         from mlflow.entities import Param, RunTag
 
-        stored = self.client.get_run(self.run_id).data.params
+        with self._alone:
+            stored = self.client.get_run(self.run_id).data.params
         cut = {key: value[:_LONGEST_PARAM] for key, value in params.items()}
         tags = dict(tags) | {key: value for key, value in cut.items() if stored.get(key, value) != value}
         entries = [Param(key, value) for key, value in cut.items() if key not in stored]

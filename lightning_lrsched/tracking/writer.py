@@ -229,7 +229,8 @@ class Writer:
         self.reason = masked((str(failure).strip() or type(failure).__name__).splitlines()[0])
         if not self._failing:
             self._failing = True
-            self._tell(f"Tracking fails, training goes on: {self.reason}")
+            with suppress(Warning):  # where warnings are errors: this thread must go on
+                self._tell(f"Tracking fails, training goes on: {self.reason}")
 
 
 def _done(job: Job, sink: Sink) -> bool:

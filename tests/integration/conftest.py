@@ -35,7 +35,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         }
         with (tmp_path / "log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
-                [sys.executable, *map(str, arguments)],
+                # ctrl-C counts also where these tests run in the background of a shell, which ignores it
+                ["env", "--default-signal=INT", sys.executable, *map(str, arguments)],
                 cwd=tmp_path,
                 env=environment,
                 stdout=log,

@@ -70,7 +70,7 @@ def test_the_alias_downloads_the_best_file(uri: str, tmp_path: Path) -> None:
     try:
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/tiny@{models.ALIAS}"))
     finally:
-        mlflow.set_tracking_uri("")
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # unset
     (file,) = folder.glob("*.ckpt")
     assert file.read_bytes() == Path(checkpoint.best_model_path).read_bytes()
     assert version.tags[models.KEY].startswith(checkpoint.run_key)
