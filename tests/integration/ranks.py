@@ -88,10 +88,11 @@ class SavesAt(Callback):
     """Saves a checkpoint after some steps, inside an epoch."""
 
     def __init__(self, path: Path, step: int) -> None:
-        self.path, self.step = path, step
+        self.path, self.step, self.saved = path, step, False
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step and not self.path.exists():
+        if trainer.global_step == self.step and not self.saved:  # every rank decides alike: saving waits for all
+            self.saved = True
             trainer.save_checkpoint(self.path)
 
 
