@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.tuner.tuning import Tuner
 from torch import Tensor
 from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
@@ -67,6 +68,19 @@ def test_the_peak_is_what_the_finder_suggests(tmp_path: Path, stranger: Stranger
     suggestion = finder.optimal_lr.suggestion()
     assert suggestion is not None
     assert suggestion == module.lr != LR
+    assert stranger.group() == expected(callback, 32, suggestion)
+
+
+def test_the_peak_is_what_a_tuner_suggested_before_the_fit(tmp_path: Path, stranger: Stranger) -> None:
+    callback, module = LearningRateScheduler(Cosine(), warmup=3), Quadratic()
+    trainer = make_trainer(tmp_path, callback, stranger, max_epochs=1)
+    found = Tuner(trainer).lr_find(module, min_lr=1e-4, max_lr=10.0, num_training=20)
+    assert found is not None
+    suggestion = found.suggestion()
+    assert suggestion is not None
+    assert suggestion == module.lr != LR
+    stranger.lrs.clear()
+    trainer.fit(module)
     assert stranger.group() == expected(callback, 32, suggestion)
 
 
