@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -58,8 +59,6 @@ class Classifier(Net):
 
 def classifier(folder: Path) -> dict[str, Any]:
     """A classifier with its loaders, and the best of a fit of it in MLflow's registry."""
-    import mlflow
-
     callbacks = [
         LearningRateScheduler(SGDR("1ep")),
         CycleCheckpoint("val_loss"),
@@ -82,7 +81,8 @@ def test_the_code_of_a_page_runs(
 ) -> None:
     """All blocks of a page run in their order, as one script."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # whatever ran before
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     for folder in ("mlflow_configs", "examples"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     scope = SCOPES[page.name](tmp_path) if page.name in SCOPES else {"model": SmallModule()}

@@ -92,8 +92,22 @@ def is_final(failure: Exception) -> bool:
 
 def _bounded(tracking_uri: str, timeout: float, retries: int) -> Any:
     """Return MLflow's tracking client over a REST store whose requests end in time."""
-    from mlflow.store.tracking.rest_store import RestStore
     from mlflow.tracking._tracking_service.client import TrackingServiceClient
+
+    class BoundedClient(TrackingServiceClient):
+        store = _bounded_store(tracking_uri, timeout, retries)
+
+        def _log_url(self, run_id: str) -> None:
+            """Print MLflow's links to a run that ends, but not the password that they would show."""
+            if masked(tracking_uri) == tracking_uri:
+                super()._log_url(run_id)  # type: ignore[no-untyped-call]
+
+    return BoundedClient(tracking_uri)  # type: ignore[no-untyped-call]
+
+
+def _bounded_store(tracking_uri: str, timeout: float, retries: int) -> Any:
+    """Return MLflow's REST store with requests that end in time."""
+    from mlflow.store.tracking.rest_store import RestStore
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.proto_json_utils import parse_dict
     from mlflow.utils.rest_utils import http_request, verify_rest_response
@@ -127,15 +141,7 @@ def _bounded(tracking_uri: str, timeout: float, retries: int) -> Any:
                 body = {"run_id": run_id, "metrics": [_row(metric) for metric in metrics]}
                 verify_rest_response(send(self.get_host_creds(), _LOG_BATCH, "POST", **bounds, json=body), _LOG_BATCH)
 
-    class BoundedClient(TrackingServiceClient):
-        store = BoundedStore(partial(get_default_host_creds, tracking_uri))  # type: ignore[no-untyped-call]
-
-        def _log_url(self, run_id: str) -> None:
-            """Print MLflow's links to a run that ends, but not the password that they would show."""
-            if masked(tracking_uri) == tracking_uri:
-                super()._log_url(run_id)  # type: ignore[no-untyped-call]
-
-    return BoundedClient(tracking_uri)  # type: ignore[no-untyped-call]
+    return BoundedStore(partial(get_default_host_creds, tracking_uri))  # type: ignore[no-untyped-call]
 
 
 def _loaded(body: Any) -> Any:

@@ -52,7 +52,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)  # torchrun ends its workers, which are in groups of their own
         with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
+            process.wait(45)  # it gives workers that hang 30 s
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
