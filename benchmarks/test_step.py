@@ -62,10 +62,12 @@ def ours(groups: int) -> Step:
 
 def ours_with_both_hooks(groups: int) -> Step:
     scheduler = planned(groups)
+    before, after = scheduler._before_step, scheduler._after_step
+    what: tuple[Any, ...] = (scheduler.optimizer, (), {})
 
     def step() -> None:
-        scheduler._before_step(scheduler.optimizer, (), {})
-        scheduler._after_step(scheduler.optimizer, (), {})
+        before(*what)
+        after(*what)
 
     return step
 
@@ -134,6 +136,19 @@ def ignite(groups: int) -> Step:
     return lambda: scheduler(engine)
 
 
+def ignite_with_warmup(groups: int) -> Step:
+    handlers = pytest.importorskip("ignite.handlers", reason="make bench installs it")
+    engine = pytest.importorskip("ignite.engine").Engine(lambda engine, batch: None)
+    made = optimizer(groups)
+    schedule = handlers.CosineAnnealingScheduler
+    parts = [schedule(made, "lr", LR, 0.0, TOTAL, param_group_index=index) for index in range(groups)]
+    warm = partial(handlers.create_lr_scheduler_with_warmup, warmup_start_value=0.001, warmup_duration=100)
+    scheduler = handlers.ParamGroupScheduler([warm(part) for part in parts]) if groups > 1 else warm(parts[0])
+    for _ in range(200):
+        scheduler(engine)
+    return lambda: scheduler(engine)
+
+
 CONTENDERS: dict[str, Callable[[int], Step]] = {
     "floor": floor,
     "ours": ours,
@@ -145,6 +160,7 @@ CONTENDERS: dict[str, Callable[[int], Step]] = {
     "pytorch_warmup + CosineAnnealingLR": pytorch_warmup,
     "timm CosineLRScheduler": timm_cosine,
     "ignite cosine": ignite,
+    "ignite warmup + cosine": ignite_with_warmup,
 }
 
 

@@ -194,7 +194,7 @@ class PlannedScheduler(RealStepScheduler):
         """Remember the timelines."""
         super().__init__(optimizer, description)
         self.tracks = tuple(tracks)
-        self._advances: tuple[Callable[[int], None], ...] = ()
+        self._advances: tuple[Callable[[], None], ...] = ()
 
     @property
     def timeline(self) -> Timeline:
@@ -223,7 +223,6 @@ class PlannedScheduler(RealStepScheduler):
     def arm(self, real_steps: int) -> None:
         """Check the floors against the base lrs, then start to count."""
         self.check_floors()
-        self._advances = tuple(track.advance for track in self.tracks)
         super().arm(real_steps)
 
     def let_go(self) -> None:
@@ -236,22 +235,22 @@ class PlannedScheduler(RealStepScheduler):
         groups, step = self.optimizer.param_groups, self.real_steps
         if groups is not self._groups or len(groups) != self._known:
             self._pair()
-        for track in self.tracks:
-            track.write(step)
+        self._advances = tuple(track.follow(step).__next__ for track in self.tracks)
+        self._write_next()
 
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
         """Count and write. Most steps have nothing else to do; new groups are seen before the next step."""
         if self.observers or "found_inf" in optimizer.__dict__:
             super()._after_step(optimizer, args, kwargs)
             return
-        self.real_steps = step = self.real_steps + 1
+        self.real_steps += 1
         for advance in self._advances:
-            advance(step)
+            advance()
 
     def _write_next(self) -> None:
         """Write what the next real step uses; new groups are seen before it."""
         for advance in self._advances:
-            advance(self.real_steps)
+            advance()
 
     def place(self, step: int) -> Place:
         """Return the phase and the cycle of a real step."""

@@ -224,8 +224,25 @@ class Timeline:
     def levels(self, steps: NDArray[np.integer]) -> tuple[Array, Array]:
         """Return what many real steps use, as scale and offset: the lr is ``scale * base_lr + offset``."""
         updates = steps // self.stride
-        if updates.size and updates.min() < 0:
-            raise refusal("step", int(updates.min()), "a number of optimizer steps, at least 0", "np.arange(100)")
+        if not updates.size:
+            return np.empty(updates.shape), np.empty(updates.shape)
+        first, last = int(updates.min()), int(updates.max())
+        if first < 0:
+            raise refusal("step", first, "a number of optimizer steps, at least 0", "np.arange(100)")
+        place = bisect_right(self._starts, first) - 1
+        if last < self._stop(place):
+            scale, offset = _levels(self.segments[place], updates - self._starts[place])
+        else:
+            scale, offset = self._mixed(updates)
+        if self.damping is not None:
+            used = updates if self._end is None else np.minimum(updates, self._end - 1)
+            early = used < self.damping.updates
+            factor, _ = self.damping.levels(used[early].astype(np.float64), _NO_FADE)
+            scale[early], offset[early] = factor * scale[early], factor * offset[early]
+        return scale, offset
+
+    def _mixed(self, updates: NDArray[np.integer]) -> tuple[Array, Array]:
+        """Return scale and offset of updates that lie in several segments, or after the end."""
         scale, offset = np.empty(updates.shape), np.empty(updates.shape)
         inside = np.ones(updates.shape, bool) if self._end is None else updates < self._end
         if not inside.all():
@@ -234,12 +251,13 @@ class Timeline:
         for place in np.unique(places[inside]):
             mine = inside & (places == place)
             scale[mine], offset[mine] = _levels(self.segments[place], updates[mine] - self._starts[place])
-        if self.damping is not None:
-            used = updates if self._end is None else np.minimum(updates, self._end - 1)
-            early = used < self.damping.updates
-            factor, _ = self.damping.levels(used[early].astype(np.float64), _NO_FADE)
-            scale[early], offset[early] = factor * scale[early], factor * offset[early]
         return scale, offset
+
+    def _stop(self, place: int) -> float:
+        """Return the update before which a segment ends."""
+        if place + 1 < len(self._starts):
+            return self._starts[place + 1]
+        return math.inf if self._end is None else self._end
 
 
 def _whole(step: SupportsIndex) -> int:

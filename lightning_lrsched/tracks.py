@@ -46,7 +46,7 @@ class Track:
     """Writes one value of some groups at every real step.
 
     The values of the next steps are computed at once, as for a drawing and with the same bits. A step then takes the
-    next one and assigns it.
+    next ones and assigns them, in a generator: nothing in Python does as little between two steps.
 
     Args:
         timeline: what to write.
@@ -54,7 +54,7 @@ class Track:
         chosen: which groups.
     """
 
-    __slots__ = ("_ahead", "_first", "_floats", "_lanes", "_next", "chosen", "key", "timeline")
+    __slots__ = ("_ahead", "_first", "_floats", "_lanes", "chosen", "key", "timeline")
 
     def __init__(self, timeline: Timeline, key: str, chosen: Groups) -> None:
         """Remember what to write, and where."""
@@ -65,7 +65,6 @@ class Track:
         self._lanes: list[Lane] = []
         self._first = 0
         self._ahead: list[list[float]] = []
-        self._next: list[tuple[Iterator[float], list[Group]]] = []
 
     def has(self, index: int, group: Group) -> bool:
         """Return whether a group is chosen and has the value."""
@@ -86,23 +85,32 @@ class Track:
             type(group["lr"]) is float for lane in self._lanes for group in lane.groups
         )
 
-    def write(self, step: int) -> None:
-        """Write the value that real step ``step`` uses into every group."""
-        self._look_ahead(step)
-        self.advance(step)
+    def follow(self, step: int) -> Iterator[None]:
+        """Write the value that real step ``step`` uses into every group; asked again, that of the step after it."""
+        groups = [lane.groups for lane in self._lanes]
+        while not groups:
+            yield
+        while True:
+            self._look_ahead(step)
+            step += len(self._ahead[0])
+            if self._floats and len(groups) == 1:
+                for value in self._ahead[0]:
+                    for group in groups[0]:
+                        group["lr"] = value
+                    yield
+            else:
+                for values in zip(*self._ahead, strict=True):
+                    self._assign(values, groups)
+                    yield
 
-    def advance(self, step: int) -> None:
-        """Do the same for the step after the one that was written last."""
-        for values, groups in self._next:
-            value = next(values, None)
-            if value is None:
-                self.write(step)
-                return
+    def _assign(self, values: tuple[float, ...], groups: list[list[Group]]) -> None:
+        """Write one value for each lane into its groups."""
+        for value, members in zip(values, groups, strict=True):
             if self._floats:
-                for group in groups:
+                for group in members:
                     group["lr"] = value
             else:
-                for group in groups:
+                for group in members:
                     write_value(group, self.key, value)
 
     def strays(self, step: int) -> Iterator[tuple[int, float]]:
@@ -122,7 +130,6 @@ class Track:
         scales, offsets = self.timeline.levels(np.arange(step, step + count))
         self._first = step
         self._ahead = [(scales * lane.base + offsets).tolist() for lane in self._lanes]
-        self._next = [(iter(values), lane.groups) for values, lane in zip(self._ahead, self._lanes, strict=True)]
 
     def _read(self, group: Group) -> Any:
         """Return the value of a group."""
