@@ -18,6 +18,7 @@ from lightning_lrsched.callbacks.cycles.start import find_source, tell
 from lightning_lrsched.callbacks.trainer_access import (
     force_validation,
     is_smoke_test,
+    logger_step,
     repeat_validation,
     validation_is_due,
 )
@@ -361,7 +362,7 @@ class CycleCheckpoint(Checkpoint):
         """Return what is known of the present weights."""
         epoch = trainer.current_epoch if self._epoch is None else self._epoch
         score = self._latest[1] if self._latest is not None and self._latest[0] == step else None
-        return Kept("", step, epoch, score, None if self._lr is None else float(self._lr))
+        return Kept("", step, epoch, score, None if self._lr is None else float(self._lr), logger_step(trainer))
 
     def _place(self, trainer: pl.Trainer, source: CycleSource) -> Place:
         """Return where training is."""

@@ -36,6 +36,10 @@ class Kept(Protocol):
     def lr(self) -> float | None:
         """The lr of the latest of these steps."""
 
+    @property
+    def axis(self) -> int | None:
+        """Where that step lies on the axis of the trainer's loggers; None where it is unknown."""
+
 
 class Finished(Protocol):
     """What a checkpoint callback lists in ``finished_cycles``."""
@@ -97,12 +101,13 @@ class TrackedCycles:
                 continue
             self._taken.add(key)
             roles, metric = cycle.files[kept.path], None
+            axis = kept.step - 1 if kept.axis is None else kept.axis
             for curve, role in (("cycle", "best"), ("cycle/end", "end")):
                 if kept.score is not None and role in roles:
-                    writer.record(MetricRecord(kept.step - 1, timestamp, {f"{curve}/{monitor}": kept.score}))
+                    writer.record(MetricRecord(axis, timestamp, {f"{curve}/{monitor}": kept.score}))
             if kept.score is not None and math.isfinite(kept.score):
                 metric = {"key": f"checkpoint/{monitor}", "value": kept.score}
-                metric |= {"step": kept.step - 1, "timestamp": timestamp}
+                metric |= {"step": axis, "timestamp": timestamp}
             facts = {"cycle": cycle.cycle, "role": roles, "step": kept.step, "epoch": kept.epoch, "lr": kept.lr}
             if self._upload and "://" not in kept.path:  # what lies in a store of its own is not copied
                 name = f"cycle-{cycle.cycle}-{roles.replace('+', '-')}"

@@ -65,6 +65,32 @@ def test_the_loggers_run_is_used_and_nothing_is_written_twice(uri: str, tmp_path
     ]
 
 
+class SkipsBatches(Tiny):
+    """Every third batch makes no step: real steps fall behind the axis of the trainer's loggers."""
+
+    automatic_optimization = False
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> None:
+        optimizer: Any = self.optimizers()
+        self.manual_backward(super().training_step(batch, batch_idx))
+        if batch_idx % 3 < 2:
+            optimizer.step()
+
+
+def test_the_metric_of_a_cycle_lies_on_the_curve_that_it_was_taken_from(uri: str, tmp_path: Path) -> None:
+    checkpoint = CycleCheckpoint("val_loss")
+    schedule = LearningRateScheduler(SGDR(5), warmup=2, total_steps=14)
+    make_trainer(tmp_path, schedule, checkpoint, MLflowTracker(uri), val_check_interval=2).fit(SkipsBatches())
+    run = only_run(uri)
+    bests = [cycle.best for cycle in checkpoint.finished_cycles if cycle.best is not None]
+    points = history(uri, run, "cycle/val_loss")
+    assert [value for _, value in points] == [best.score for best in bests]
+    assert points[-1][0] > bests[-1].step
+    curve = history(uri, run, "val_loss")
+    assert set(points) <= set(curve)
+    assert [step for step, _ in curve] == [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]
+
+
 def test_a_run_that_the_user_opened_is_used_and_left_open(uri: str, tmp_path: Path) -> None:
     mlflow.set_tracking_uri(uri)
     with mlflow.start_run() as active:

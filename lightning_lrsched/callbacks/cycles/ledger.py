@@ -18,6 +18,8 @@ class Kept:
         epoch: epoch in which it was saved.
         score: value of the monitored metric for these weights; None where they were not measured.
         lr: lr of the first parameter group at the last of these steps; None where it is unknown.
+        axis: the last of these steps on the axis of the trainer's loggers, where batches count that made no real
+            step; None where it is unknown.
     """
 
     path: str
@@ -25,6 +27,7 @@ class Kept:
     epoch: int
     score: float | None = None
     lr: float | None = None
+    axis: int | None = None
 
 
 @dataclass(frozen=True)
