@@ -3,12 +3,15 @@
 ``python benchmarks/fit_cost.py [STEPS] [ROUNDS]`` fits the same tiny module in turn, ROUNDS times each, with
 
 - nothing: no scheduler and no logger,
+- two callbacks that do nothing: what Lightning spends on calling their hooks,
 - native: torch's CosineAnnealingLR by step, and LearningRateMonitor("step") with a logger that keeps nothing,
 - ours: LearningRateScheduler alone,
 - ours, tracked: LearningRateScheduler and MLflowTracker on sqlite,
 
 and prints, as a Markdown table, the median time of a training step, from the start of a batch to the start of the next:
-on the clock, and as CPU time of the training thread, which other work on the machine does not reach.
+on the clock, and as CPU time of the training thread, which other work on the machine does not reach. The last column is
+the own time: the sum, on the clock, of what a step spends inside the scheduler's and the callbacks' own functions,
+taken in further fits in which each of these functions is wrapped in two looks at the clock.
 """
 
 import logging
@@ -17,11 +20,14 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import lightning as L
 import torch
@@ -33,8 +39,17 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_lrsched import Cosine, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.scheduler import PlannedScheduler
 
 LR, LEFT_OUT = 0.1, 200  # steps at the start that are not counted
+OWN: tuple[tuple[type, str], ...] = (
+    (CosineAnnealingLR, "step"),
+    (LearningRateMonitor, "on_train_batch_start"),
+    (LearningRateScheduler, "on_train_batch_start"),
+    (PlannedScheduler, "_before_step"),
+    (PlannedScheduler, "_after_step"),
+    (MLflowTracker, "on_train_batch_start"),
+)
 
 
 class Tiny(L.LightningModule):
@@ -56,30 +71,66 @@ class Tiny(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-class Stopwatch(Callback):
-    """Notes when each batch starts."""
+class Step(NamedTuple):
+    """What one training step took, in microseconds: on the clock, of this thread's CPU, in the functions of `OWN`."""
 
-    def __init__(self) -> None:
-        self.starts: list[tuple[int, int]] = []
+    wall: float
+    cpu: float
+    own: float
+
+
+class Stopwatch(Callback):
+    """Notes when each batch starts, and what `meter` has counted until then."""
+
+    def __init__(self, meter: list[int]) -> None:
+        self.meter = meter
+        self.starts: list[tuple[int, int, int]] = []
 
     def on_train_batch_start(self, *_: Any) -> None:
-        self.starts.append((time.perf_counter_ns(), time.thread_time_ns()))
+        self.starts.append((time.perf_counter_ns(), time.thread_time_ns(), self.meter[0]))
 
-    def microseconds(self) -> list[tuple[float, float]]:
-        """Return the time of each step after the first ones, on the clock and of this thread."""
+    def steps(self) -> list[Step]:
+        """Return what each step took, after the first ones."""
         return [
-            ((wall - wall_before) / 1e3, (cpu - cpu_before) / 1e3)
-            for (wall_before, cpu_before), (wall, cpu) in pairwise(self.starts[LEFT_OUT:])
+            Step(*((later - earlier) / 1e3 for earlier, later in zip(before, after, strict=True)))
+            for before, after in pairwise(self.starts[LEFT_OUT:])
         ]
+
+
+@contextmanager
+def metered(meter: list[int]) -> Iterator[None]:
+    """Have the functions of `OWN` add the nanoseconds that they take to the meter."""
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter_ns()
+            result = function(*args, **kwargs)
+            meter[0] += time.perf_counter_ns() - start
+            return result
+
+        return call
+
+    with ExitStack() as stack:
+        for owner, name in OWN:
+            stack.enter_context(patch.object(owner, name, timed(getattr(owner, name))))
+        yield
 
 
 class Keeps(DummyLogger):
     """A logger that takes metrics and keeps none: what LearningRateMonitor costs, and no file system."""
 
 
-def measure(steps: int, folder: Path, *, native: bool, callbacks: list[Callback]) -> list[tuple[float, float]]:
-    """Fit once; return the times of its steps."""
-    watch = Stopwatch()
+class First(Callback):
+    """Does nothing."""
+
+
+class Second(Callback):
+    """Does nothing either."""
+
+
+def measure(steps: int, folder: Path, meter: list[int], callbacks: list[Callback], *, native: bool) -> list[Step]:
+    """Fit once; return what its steps took."""
+    watch = Stopwatch(meter)
     trainer = L.Trainer(
         accelerator="cpu",
         devices=1,
@@ -93,46 +144,65 @@ def measure(steps: int, folder: Path, *, native: bool, callbacks: list[Callback]
         default_root_dir=folder,
     )
     trainer.fit(Tiny(steps, native=native), DataLoader(TensorDataset(torch.ones(steps, 2)), batch_size=1))
-    return watch.microseconds()
+    return watch.steps()
 
 
-def contenders(steps: int, folder: Path) -> dict[str, Callable[[], list[tuple[float, float]]]]:
-    """Return a fit for each row of the table."""
+def contenders(folder: Path) -> dict[str, tuple[bool, Callable[[], list[Callback]]]]:
+    """Return for each row of the table whether torch's scheduler is used, and the callbacks."""
 
-    def ours(*tracker: Callback) -> list[tuple[float, float]]:
-        callbacks = [LearningRateScheduler(Cosine(), warmup="5%"), *tracker]
-        return measure(steps, folder, native=False, callbacks=callbacks)
+    def ours() -> list[Callback]:
+        return [LearningRateScheduler(Cosine(), warmup="5%")]
 
     store = f"sqlite:///{folder / 'mlflow.db'}"
     return {
-        "nothing": lambda: measure(steps, folder, native=False, callbacks=[]),
-        "native: CosineAnnealingLR + LearningRateMonitor": lambda: measure(
-            steps, folder, native=True, callbacks=[LearningRateMonitor("step")]
-        ),
-        "ours: LearningRateScheduler": ours,
-        "ours, tracked: and MLflowTracker on sqlite": lambda: ours(MLflowTracker(store, "cost")),
+        "nothing": (False, list),
+        "two callbacks that do nothing": (False, lambda: [First(), Second()]),
+        "native: CosineAnnealingLR + LearningRateMonitor": (True, lambda: [LearningRateMonitor("step")]),
+        "ours: LearningRateScheduler": (False, ours),
+        "ours, tracked: and MLflowTracker on sqlite": (False, lambda: [*ours(), MLflowTracker(store, "cost")]),
     }
 
 
-def main(steps: int = 1500, rounds: int = 5) -> dict[str, tuple[float, float]]:
-    """Measure in turn, print the table and return the two medians of each row."""
+def main(steps: int = 1500, rounds: int = 5) -> dict[str, Step]:
+    """Measure in turn, print the table and return the medians of each row."""
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    times: dict[str, list[tuple[float, float]]] = {}
+    plain: dict[str, list[Step]] = defaultdict(list)
+    inside: dict[str, list[Step]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
+        rows = contenders(Path(folder))
         for _ in range(rounds):
-            for name, fit in contenders(steps, Path(folder)).items():
-                times.setdefault(name, []).extend(fit())
-    medians = {name: (median(wall for wall, _ in rows), median(cpu for _, cpu in rows)) for name, rows in times.items()}
-    nothing, native = list(medians.values())[:2]
-    print(f"{rounds} fits of {steps} steps each, Python {platform.python_version()}, torch {torch.__version__}")
-    print("\n| what | us a step | over nothing | CPU us | over nothing | of the native pair's |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, (wall, cpu) in medians.items():
-        share = (cpu - nothing[1]) / (native[1] - nothing[1])
-        print(f"| {name} | {wall:.1f} | {wall - nothing[0]:.1f} | {cpu:.1f} | {cpu - nothing[1]:.1f} | {share:.2f} |")
+            for name, (native, callbacks) in rows.items():
+                plain[name] += measure(steps, Path(folder), [0], callbacks(), native=native)
+                meter = [0]
+                with metered(meter):
+                    inside[name] += measure(steps, Path(folder), meter, callbacks(), native=native)
+    medians = {
+        name: Step(
+            median(step.wall for step in plain[name]),
+            median(step.cpu for step in plain[name]),
+            median(step.own for step in inside[name]),
+        )
+        for name in rows
+    }
+    print(f"{rounds} fits of {steps} steps each, Python {platform.python_version()}, torch {torch.__version__}\n")
+    print("\n".join(table(medians)))
     return medians
+
+
+def table(medians: dict[str, Step]) -> Iterator[str]:
+    """Yield the lines of the table; shares are of the native pair's."""
+    nothing, native = (medians[name] for name in list(medians)[:3:2])
+    yield "| what | us a step | over nothing | CPU us | over nothing | share | own time, us | share |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for name, (wall, cpu, own) in medians.items():
+        more = cpu - nothing.cpu
+        share, own_share = more / (native.cpu - nothing.cpu), own / native.own
+        yield (
+            f"| {name} | {wall:.1f} | {wall - nothing.wall:.1f} | {cpu:.1f} | {more:.1f} | {share:.2f} "
+            f"| {own:.1f} | {own_share:.2f} |"
+        )
 
 
 if __name__ == "__main__":

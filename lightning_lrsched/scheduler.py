@@ -54,6 +54,7 @@ class RealStepScheduler(LRScheduler):
         self._hooks: list[RemovableHandle] = []
         self._groups: list[dict[str, Any]] = []
         self._known = -1
+        self._advances: tuple[Callable[[], object], ...] = ()
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
@@ -78,6 +79,7 @@ class RealStepScheduler(LRScheduler):
         self._started = True
         self.real_steps = real_steps
         self._known = -1
+        self._advances = (self.write,)
         self.write()
         self._hooks = [
             self.optimizer.register_step_pre_hook(_untraced(self._before_step)),
@@ -87,11 +89,16 @@ class RealStepScheduler(LRScheduler):
     def let_go(self) -> None:
         """Leave the lr to somebody else, and go on counting."""
         self._writes = False
+        self._advances = ()
 
     def disarm(self) -> None:
         """Stop counting and let go of the observers; the lr stays as it is."""
         self._remove_hooks()
         self.observers = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes over: not the generators that are about to write, for a copy is armed anew."""
+        return {**self.__dict__, "_advances": ()}
 
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the lr of the next step is written as soon as the optimizer has stepped."""
@@ -123,6 +130,10 @@ class RealStepScheduler(LRScheduler):
         """Return where in the schedule a real step lies."""
         raise NotImplementedError
 
+    def holds(self) -> bool:
+        """Return whether it is plain at a glance that no group strays; False calls for a look at `strays`."""
+        return False
+
     def strays(self) -> Iterator[tuple[int, float]]:
         """Yield each group whose lr is not the one that the next real step should use: its index, and that lr."""
         raise NotImplementedError
@@ -138,21 +149,19 @@ class RealStepScheduler(LRScheduler):
         if (groups is not self._groups or len(groups) != self._known) and self._writes:
             self.write()
 
-    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+    def _after_step(self, optimizer: Optimizer, args: object, kwargs: dict[str, Any]) -> None:
         """Count the step that the optimizer just made, unless a scaler told a fused optimizer to skip it."""
-        if bool(optimizer.__dict__.get("found_inf", False)):
+        if "found_inf" in optimizer.__dict__ and bool(optimizer.__dict__["found_inf"]):
+            return
+        if kwargs.get("closure", self) is None and moves_nothing(optimizer):
             return
         if self.observers:
             used = [float(group["lr"]) for group in optimizer.param_groups]
             for observer in self.observers:
                 observer(self.real_steps, used)
         self.real_steps += 1
-        if self._writes:
-            self._write_next()
-
-    def _write_next(self) -> None:
-        """Write the lr of the step after the one that was written last."""
-        self.write()
+        for advance in self._advances:
+            advance()
 
     def _pair(self) -> None:
         """Read the base lrs of groups that have none yet: at the start, and when groups were added or loaded."""
@@ -166,6 +175,19 @@ class RealStepScheduler(LRScheduler):
         """Whether groups were added or loaded since the base lrs were read."""
         groups = self.optimizer.param_groups
         return groups is not self._groups or len(groups) != self._known
+
+
+def moves_nothing(optimizer: Optimizer) -> bool:
+    """Return whether every lr and every gradient is 0: such a step is no update.
+
+    torch's distributed checkpoints call ``step(closure=None)`` so to give an optimizer its states, and SGD, which gets
+    none, at every save.
+    """
+    groups = optimizer.param_groups
+    if any(float(group["lr"]) != 0.0 for group in groups):
+        return False
+    gradients = (parameter.grad for group in groups for parameter in group["params"] if parameter.grad is not None)
+    return not any(bool(getattr(each, "_local_tensor", each).any()) for each in gradients)
 
 
 def _untraced(hook: Hook) -> Hook:
@@ -194,7 +216,6 @@ class PlannedScheduler(RealStepScheduler):
         """Remember the timelines."""
         super().__init__(optimizer, description)
         self.tracks = tuple(tracks)
-        self._advances: tuple[Callable[[], None], ...] = ()
 
     @property
     def timeline(self) -> Timeline:
@@ -225,30 +246,12 @@ class PlannedScheduler(RealStepScheduler):
         self.check_floors()
         super().arm(real_steps)
 
-    def let_go(self) -> None:
-        """Leave the values to somebody else, and go on counting."""
-        super().let_go()
-        self._advances = ()
-
     def write(self) -> None:
-        """Write what the next real step uses into every group."""
+        """Write what the next real step uses into every group, and have ready what the steps after it use."""
         groups, step = self.optimizer.param_groups, self.real_steps
         if groups is not self._groups or len(groups) != self._known:
             self._pair()
         self._advances = tuple(track.follow(step).__next__ for track in self.tracks)
-        self._write_next()
-
-    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
-        """Count and write. Most steps have nothing else to do; new groups are seen before the next step."""
-        if self.observers or "found_inf" in optimizer.__dict__:
-            super()._after_step(optimizer, args, kwargs)
-            return
-        self.real_steps += 1
-        for advance in self._advances:
-            advance()
-
-    def _write_next(self) -> None:
-        """Write what the next real step uses; new groups are seen before it."""
         for advance in self._advances:
             advance()
 
@@ -256,6 +259,13 @@ class PlannedScheduler(RealStepScheduler):
         """Return the phase and the cycle of a real step."""
         span = self.timeline.phase_at(step)
         return Place(span.name, span.start, span.stop, span.cycle)
+
+    def holds(self) -> bool:
+        """Return whether every group has just the lr that was written; also after `let_go`."""
+        for track in self.tracks if self._writes else ():
+            if track.key == "lr" and not track.holds(self.real_steps):
+                return False
+        return True
 
     def strays(self) -> Iterator[tuple[int, float]]:
         """Yield each group whose lr is not the timeline's; none after `let_go`."""

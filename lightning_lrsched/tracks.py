@@ -113,6 +113,15 @@ class Track:
                 for group in members:
                     write_value(group, self.key, value)
 
+    def holds(self, step: int) -> bool:
+        """Return whether each chosen group has just the value of real step ``step``, the one written last."""
+        for lane, values in zip(self._lanes, self._ahead, strict=True):
+            expected = values[step - self._first]
+            for group in lane.groups:
+                if group[self.key] != expected:
+                    return False
+        return True
+
     def strays(self, step: int) -> Iterator[tuple[int, float]]:
         """Yield each chosen group that does not hold the value of real step ``step``, the one written last."""
         for lane, values in zip(self._lanes, self._ahead, strict=True):

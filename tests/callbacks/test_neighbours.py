@@ -249,6 +249,18 @@ def test_the_callbacks_can_be_copied_before_and_after_a_fit(tmp_path: Path) -> N
     assert [copied.best_model_paths for copied in copies(checkpoint)] == [checkpoint.best_model_paths] * 2
 
 
+def test_the_callback_can_be_copied_within_a_fit(tmp_path: Path) -> None:
+    found: list[LearningRateScheduler] = []
+
+    class Copies(L.Callback):
+        def on_train_batch_end(self, *_: object) -> None:
+            found.append(copy.deepcopy(callback))
+
+    callback = LearningRateScheduler(SGDR("1ep"), warmup=3)
+    make_trainer(tmp_path, callback, Copies()).fit(Tiny())
+    assert [copied.schedulers[0].real_steps for copied in found] == list(range(1, 21))
+
+
 def test_a_wrapped_scheduler_can_be_copied_after_a_fit(tmp_path: Path) -> None:
     callback = LearningRateScheduler(warmup=3)
     make_trainer(tmp_path, callback).fit(Tiny(step_lr))
