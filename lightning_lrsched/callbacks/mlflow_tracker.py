@@ -30,9 +30,9 @@ from lightning_lrsched.checks import check_flag, check_number, refusal
 from lightning_lrsched.configs import tracker_from
 from lightning_lrsched.describe import flat_params, plan_document
 from lightning_lrsched.driven import DrivenScheduler
+from lightning_lrsched.masking import masked
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.tracking import tasks
-from lightning_lrsched.tracking.masking import masked
 from lightning_lrsched.tracking.pick import Earlier, pick_target
 from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder
 from lightning_lrsched.tracking.session import Options, Session, spool_parent

@@ -18,7 +18,6 @@ from lightning_lrsched.compare import (
     default_uri,
     goal_for,
     load_runs,
-    masked,
     open_store,
     ranked,
     report_page,
@@ -26,6 +25,7 @@ from lightning_lrsched.compare import (
     run_colors,
     table_rows,
 )
+from lightning_lrsched.masking import masked
 
 EXAMPLES = """\
 examples:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from lightning_lrsched.cli.arguments import CommandError, check_installed, positive
-from lightning_lrsched.tracking.masking import masked
+from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.replay import find_spools, replay
 from lightning_lrsched.tracking.spool import SpoolError
 

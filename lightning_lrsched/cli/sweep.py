@@ -12,8 +12,9 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.cli.arguments import CommandError, check_installed
-from lightning_lrsched.compare import masked, open_store
+from lightning_lrsched.compare import open_store
 from lightning_lrsched.configs import ConfigError
+from lightning_lrsched.masking import masked
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,7 +8,7 @@ from lightning_lrsched.compare.plot import compare_figure
 from lightning_lrsched.compare.rendering import rich_table
 from lightning_lrsched.compare.report import report_page
 from lightning_lrsched.compare.runs import RunRecord, Selection, load_runs
-from lightning_lrsched.compare.store import CompareError, Store, default_uri, masked, open_store
+from lightning_lrsched.compare.store import CompareError, Store, default_uri, open_store
 from lightning_lrsched.compare.table import Row, ranked, table_rows
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "default_uri",
     "goal_for",
     "load_runs",
-    "masked",
     "mode_of",
     "open_store",
     "ranked",

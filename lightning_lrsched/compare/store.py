@@ -1,7 +1,6 @@
 """The MLflow store to read from: which one, whether it answers, and its address without secrets."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,14 +8,14 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from lightning_lrsched.masking import masked
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sqlalchemy import URL
 
 _PROBE_SECONDS = 10
 _MESSAGE_LENGTH = 300
-_USERINFO = re.compile(r"://\S*@")
-_SECRET = re.compile(r"((?:password|passwd|pwd|token|secret|key)=)[^&\s]+", re.IGNORECASE)
 
 
 class CompareError(Exception):
@@ -39,15 +38,6 @@ class Store:
     def remote(self) -> bool:
         """Whether each read is a request over the network."""
         return self.uri.startswith(("http://", "https://"))
-
-
-def masked(text: str) -> str:
-    """Return text without the credentials of the URIs in it.
-
-    >>> masked("cannot reach postgresql://ann:s3cret@db/mlflow?sslpassword=x")
-    'cannot reach postgresql://***@db/mlflow?sslpassword=***'
-    """
-    return _SECRET.sub(r"\1***", _USERINFO.sub("://***@", text))
 
 
 def default_uri(environ: Mapping[str, str] = os.environ, folder: Path | None = None) -> str:

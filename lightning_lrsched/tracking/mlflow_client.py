@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_lrsched.tracking.masking import masked
+from lightning_lrsched.masking import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.late_sink import LateSink
-from lightning_lrsched.tracking.masking import masked
 from lightning_lrsched.tracking.mlflow_client import is_final, open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.delivery import Delivery
-from lightning_lrsched.tracking.masking import masked
 from lightning_lrsched.tracking.mlflow_client import open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
 from lightning_lrsched.tracking.pick import LAST_FIT, TOKEN, find_run, is_active, open_run

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lightning_lrsched.tracking.masking import masked
+from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.mlflow_client import import_store
 from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import deliver, known_steps

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.journal import SEGMENT_BYTES, Journal, note
-from lightning_lrsched.tracking.masking import masked
 from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
 from lightning_lrsched.tracking.sink import Sink
 from lightning_lrsched.tracking.spool import Spool

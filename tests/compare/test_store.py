@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_lrsched.compare import CompareError, Store, default_uri, masked, open_store
+from lightning_lrsched.compare import CompareError, Store, default_uri, open_store
 from tests.compare.stores import quiet_mlflow
 
 pytestmark = quiet_mlflow
@@ -42,22 +42,6 @@ def test_the_environment_names_the_store_first(tmp_path: Path) -> None:
 def test_without_a_store_the_message_says_what_to_pass(tmp_path: Path) -> None:
     with pytest.raises(CompareError, match=r"has no mlflow\.db\. Pass, for example, --tracking-uri sqlite:"):
         default_uri({"MLFLOW_TRACKING_URI": ""}, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        pytest.param("http://ann:s3cret@host:5000/x", "http://***@host:5000/x", id="user and password"),
-        pytest.param("https://t0ken@host", "https://***@host", id="token alone"),
-        pytest.param("postgresql://ann:s3/cr@et@host/db", "postgresql://***@host/db", id="unquoted password"),
-        pytest.param(
-            "mysql://host/db?user=a&password=s3cret&b=1", "mysql://host/db?user=a&password=***&b=1", id="query"
-        ),
-        pytest.param("sqlite:///mlflow.db", "sqlite:///mlflow.db", id="nothing to hide"),
-    ],
-)
-def test_credentials_are_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
 
 
 def test_a_missing_file_is_refused_and_not_created(tmp_path: Path) -> None:

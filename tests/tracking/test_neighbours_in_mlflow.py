@@ -11,7 +11,6 @@ from mlflow import MlflowClient
 from torch.optim import SGD, Adam
 
 from lightning_lrsched import Cosine, LearningRateScheduler, Linear, MLflowTracker, OneCycle, Plan, RunLength
-from lightning_lrsched.tracking.masking import masked
 from tests.callbacks.models import LR, Tiny, expected, make_trainer, two_groups
 from tests.tracking.reading import history, only_run, repeated, runs
 
@@ -120,22 +119,6 @@ def test_keys_of_the_same_groups_are_the_same_in_every_run(uri: str, tmp_path: P
         make_trainer(tmp_path, plan(), MLflowTracker(uri)).fit(Tiny(two_groups))
     one, two = runs(uri)
     assert set(one.data.metrics) == set(two.data.metrics) >= {"lr/SGD/0", "lr/SGD/1"}
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("http://ann:s3cret@host:5000/x", "http://***@host:5000/x"),
-        (
-            "postgresql://a:p@ss/w:rd@db/mlflow?sslpassword=x&sslmode=on",
-            "postgresql://***@db/mlflow?sslpassword=***&sslmode=on",
-        ),
-        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
-    ],
-)
-def test_what_is_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
-    assert shown in repr(MLflowTracker(text))
 
 
 def test_no_password_is_written_anywhere(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Tracking URIs and messages without the passwords that they may hold."""
+"""Texts without the credentials of the URIs in them."""
 
 import re
 
