@@ -10,10 +10,13 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lightning_lrsched.phases import Level, Phase
 from lightning_lrsched.scheduler import MARK, Place, RealStepScheduler
+from lightning_lrsched.torch_cycles import Pace, pace_of, restarts_of
 from lightning_lrsched.tracks import is_other, write_value
 from lightning_lrsched.warmup import Warmup
 
 _FOLLOWED = ("momentum", "betas")  # what CyclicLR and OneCycleLR write besides the lr
+_SEEN = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
+"""What a plateau has seen; all else of its state is how it was made."""
 
 
 class ShadowOptimizer(Optimizer):
@@ -84,6 +87,13 @@ class DrivenScheduler(RealStepScheduler):
         self.shadow = shadow or ShadowOptimizer(optimizer)
         for scheduler in nested(driven):
             scheduler.optimizer = self.shadow
+        self._restarts = restarts_of(driven)
+
+    @property
+    def pace(self) -> Pace | None:
+        """When the scheduler advances; None where that cannot be foretold."""
+        per_epoch = self.description.get("steps_per_epoch")
+        return pace_of(self.advances, self.frequency, self.warmup_updates, per_epoch)
 
     def take_over(self, real_steps: int, epochs: int, steps_per_epoch: int | None) -> None:
         """Take the state over that a resume brought, or advance as often as the run before would have done.
@@ -94,12 +104,15 @@ class DrivenScheduler(RealStepScheduler):
             steps_per_epoch: real steps of an epoch, if that is known.
         """
         restored = self.restored or {}
-        state = restored.get("driven", {}) if MARK in restored else restored
-        if state.keys() == self.driven.state_dict().keys():
+        state = self._state_in(restored)
+        if state is not None:
             self.driven.load_state_dict(state)
             self.fed_epoch = restored.get("fed_epoch", -1)
             self._take_values(restored.get("shadow") or [{"lr": lr} for lr in state.get("_last_lr", [])])
-        elif self.advances == "step":
+            return
+        for group, base in zip(self.optimizer.param_groups, self.configured if restored else (), strict=False):
+            group["initial_lr"] = base  # what the resume brought is the peak of another scheduler
+        if self.advances == "step":
             for _ in range(max(0, real_steps - self.warmup_updates) // self.frequency):
                 self._drive()
         elif self.advances == "epoch":
@@ -146,12 +159,20 @@ class DrivenScheduler(RealStepScheduler):
                 yield index, expected
 
     def place(self, step: int) -> Place:
-        """Return the phase of a real step: warmup, or the scheduler's name."""
-        if step < self.warmup_updates:
-            return Place("warmup", 0, self.warmup_updates, 0)
-        return Place(type(self.driven).__name__, self.warmup_updates, None, 0)
+        """Return the phase of a real step: the warmup, or the scheduler's name and the cycle that it is in.
 
-    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        Where it advances once an epoch, cycles begin where the epochs were expected to end.
+        """
+        first, name, pace, restarts = self.warmup_updates, type(self.driven).__name__, self.pace, self._restarts
+        if step < first:
+            return Place("warmup", 0, first, 0)
+        if pace is None or restarts is None:
+            return Place(name, first, None, 0)
+        cycle = restarts.cycle_at(pace.advances(step))
+        start = pace.step(restarts.start(cycle)) if cycle else first
+        return Place(name, start, pace.step(restarts.start(cycle + 1)), cycle)
+
+    def _after_step(self, optimizer: Optimizer, args: object, kwargs: dict[str, Any]) -> None:
         before = self.real_steps
         super()._after_step(optimizer, args, kwargs)
         done = self.real_steps - self.warmup_updates
@@ -165,6 +186,18 @@ class DrivenScheduler(RealStepScheduler):
         if self._ramp is None or self.real_steps >= self._ramp.updates:
             return 1.0
         return self._ramp.level(self.real_steps).scale
+
+    def _state_in(self, restored: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what is restored of a scheduler like this one; None if it is of another one, or made otherwise."""
+        ours = MARK in restored
+        state: dict[str, Any] = restored.get("driven", {}) if ours else restored
+        if state.keys() != self.driven.state_dict().keys():
+            return None
+        if not ours or restored["description"]["plan"]["main"] == self.description["plan"]["main"]:
+            return state
+        if isinstance(self.driven, ReduceLROnPlateau) and state["mode"] == self.driven.mode:
+            return {key: state[key] for key in _SEEN}
+        return None
 
     def _take_values(self, values: list[dict[str, Any]]) -> None:
         """Give the shadow's groups the values that they had."""

@@ -48,6 +48,47 @@ class Restarts:
         return index
 
 
+@dataclass(frozen=True)
+class Pace:
+    """When a torch scheduler advances, in real steps, if no update is skipped.
+
+    Args:
+        offset: real steps before its first advance is counted, at least 0.
+        stride: real steps from one advance to the next, at least 1.
+
+    >>> Pace(5, 2).step(3), Pace(5, 2).advances(10), Pace(5, 2).advances(4)
+    (11, 2, 0)
+    """
+
+    offset: int
+    stride: int
+
+    def step(self, advances: int) -> int:
+        """Return the first real step after so many advances, at least 1."""
+        return self.offset + advances * self.stride
+
+    def advances(self, step: int) -> int:
+        """Return how often the scheduler has advanced before a real step."""
+        return max(0, step - self.offset) // self.stride
+
+
+def pace_of(interval: str, frequency: int, warmup: int, steps_per_epoch: int | None) -> Pace | None:
+    """Return when a torch scheduler advances; None where that cannot be foretold.
+
+    Args:
+        interval: ``"step"`` or ``"epoch"``; nothing else can be foretold.
+        frequency: real steps, or epochs, from one advance to the next.
+        warmup: real steps of a warmup that it waits for; an epoch that ends inside it, or with it, advances nothing.
+        steps_per_epoch: real steps of an epoch; None where that is unknown.
+    """
+    if interval == "step":
+        return Pace(warmup, frequency)
+    if interval != "epoch" or steps_per_epoch is None:
+        return None
+    stride = steps_per_epoch * frequency
+    return Pace(warmup // stride * stride, stride)
+
+
 def restarts_of(scheduler: Any) -> Restarts | None:
     """Return where a torch scheduler restarts; None for one without cycles.
 

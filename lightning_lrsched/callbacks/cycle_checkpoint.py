@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ class CycleCheckpoint(Checkpoint):
         """What this run's checkpoints are known by, also after a resume; empty before the first fit."""
         return self._keeper.run
 
-    @property
+    @cached_property  # Lightning asks for it at every hook
     def state_key(self) -> str:
         """The key of this callback's state: several with other parameters can be in one Trainer."""
         return self._generate_state_key(monitor=self.monitor, mode=self.mode, keep=self.keep, every=self.every)

@@ -1,6 +1,6 @@
 """Where cycles come from: a timeline, equal lengths, or one of torch's schedulers. Real steps decide, never the lr."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
@@ -8,10 +8,9 @@ from torch.nn import Module
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from lightning_lrsched.driven import DrivenScheduler
-from lightning_lrsched.scheduler import Observer, RealStepScheduler
+from lightning_lrsched.scheduler import Observer, moves_nothing
 from lightning_lrsched.timeline import Cycle, Timeline
-from lightning_lrsched.torch_cycles import Restarts
+from lightning_lrsched.torch_cycles import Pace, Restarts
 
 
 class Place(NamedTuple):
@@ -55,9 +54,10 @@ class StepCounter:
             self._hook.remove()
         self._hook, self.observers = None, []
 
-    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
-        """Count an update, unless a scaler told a fused optimizer to skip it."""
-        if not bool(optimizer.__dict__.get("found_inf", False)):
+    def _after_step(self, optimizer: Optimizer, args: object, kwargs: dict[str, Any]) -> None:
+        """Count an update, unless a scaler told a fused optimizer to skip it, or it was none."""
+        none = kwargs.get("closure", self) is None and moves_nothing(optimizer)
+        if not none and not bool(optimizer.__dict__.get("found_inf", False)):
             used = [float(group["lr"]) for group in optimizer.param_groups]
             for observer in self.observers:
                 observer(self.real_steps, used)
@@ -177,7 +177,7 @@ class DrivenCycles:
         counter: who counts the real steps, and tells of each.
         scheduler: the torch scheduler; its ``last_epoch`` is the number of its advances.
         restarts: where it restarts.
-        foretell: turns a number of advances into real steps; None where that cannot be known.
+        pace: when it advances; None where that cannot be foretold.
         last: the cycle of the latest real step, where a resume knows it.
     """
 
@@ -186,14 +186,14 @@ class DrivenCycles:
         counter: Counter,
         scheduler: Any,
         restarts: Restarts,
-        foretell: Callable[[int], int] | None,
+        pace: Pace | None,
         last: int | None = None,
     ) -> None:
         """Begin to look."""
         self.counter = counter
         self._scheduler = scheduler
         self._restarts = restarts
-        self._foretell = foretell
+        self._pace = pace
         self.last = self._next if last is None else last
         counter.observers.append(self._after_step)
 
@@ -208,13 +208,13 @@ class DrivenCycles:
 
     def ends_with(self, step: int) -> bool:
         """Return whether a real step is the last one of its cycle."""
-        return self._foretell is not None and self._foretell(self._restarts.start(self.last + 1)) == step + 1
+        return self._pace is not None and self._pace.step(self._restarts.start(self.last + 1)) == step + 1
 
     def ends(self) -> Iterator[int]:
         """Yield where each cycle is to end, if advances can be turned into steps."""
         index = 1
-        while self._foretell is not None:
-            yield self._foretell(self._restarts.start(index))
+        while self._pace is not None:
+            yield self._pace.step(self._restarts.start(index))
             index += 1
 
     def release(self) -> None:
@@ -265,25 +265,3 @@ class PassedEnds:
         passed = [end for end in self._ends if end.step < real_steps]
         self._ends.clear()
         return passed
-
-
-def foretold(
-    scheduler: RealStepScheduler | None, config: Any, steps_per_epoch: int | None
-) -> Callable[[int], int] | None:
-    """Return how a torch scheduler's advances become real steps, if no update is skipped.
-
-    Args:
-        scheduler: the scheduler of this package that drives it, if any.
-        config: Lightning's config of it, with ``interval`` and ``frequency``.
-        steps_per_epoch: real steps of an epoch; None where that is unknown.
-    """
-    wrapped = isinstance(scheduler, DrivenScheduler)
-    warmup = scheduler.warmup_updates if isinstance(scheduler, DrivenScheduler) else 0
-    by_step = (scheduler.advances if isinstance(scheduler, DrivenScheduler) else config.interval) == "step"
-    frequency = scheduler.frequency if wrapped and by_step else config.frequency  # type: ignore[union-attr]
-    if by_step:
-        return (lambda advances: warmup + advances * frequency) if wrapped or frequency == 1 else None
-    if steps_per_epoch is None:
-        return None
-    stride = steps_per_epoch * frequency
-    return lambda advances: (warmup // stride + advances) * stride

@@ -11,13 +11,12 @@ from lightning_lrsched.callbacks.cycles.sources import (
     LengthCycles,
     Place,
     StepCounter,
-    foretold,
 )
 from lightning_lrsched.callbacks.stepping import measure
 from lightning_lrsched.callbacks.trainer_access import run_facts, scheduler_configs, validation_cadence
 from lightning_lrsched.driven import DrivenScheduler
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
-from lightning_lrsched.torch_cycles import restarts_of
+from lightning_lrsched.torch_cycles import pace_of, restarts_of
 from lightning_lrsched.units import Duration, RunLength
 
 
@@ -57,9 +56,13 @@ def find_source(trainer: pl.Trainer, every: int | str | None, place: Place | Non
         driven = config.scheduler if wrapped is None else wrapped.driven
         restarts = restarts_of(driven)
         if restarts is not None:
-            counter = _counter(trainer, place) if wrapped is None else wrapped
-            foretell = foretold(wrapped, config, run_length(trainer).steps_per_epoch)
-            return DrivenCycles(counter, driven, restarts, foretell, None if place is None else place.cycle)
+            cycle = None if place is None else place.cycle
+            if wrapped is not None:
+                return DrivenCycles(wrapped, driven, restarts, wrapped.pace, cycle)
+            by_batches = config.interval == "step" and config.frequency > 1  # Lightning counts batches of the epoch
+            per_epoch = run_length(trainer).steps_per_epoch
+            pace = None if by_batches else pace_of(config.interval, config.frequency, 0, per_epoch)
+            return DrivenCycles(_counter(trainer, place), driven, restarts, pace, cycle)
     raise MisconfigurationException(
         "CycleCheckpoint needs a schedule with cycles, and none is attached. Add one, for example "
         "callbacks=[LearningRateScheduler(SGDR('10ep', T_mult=2)), CycleCheckpoint('val_loss')], or say how long a "
