@@ -59,7 +59,8 @@ class MLflowTracker(Callback):
 
     Args:
         tracking_uri: where a run of its own goes; None for ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
-        experiment: experiment of a run of its own; None for ``MLFLOW_EXPERIMENT_NAME``, or ``Default``.
+        experiment: experiment of a run of its own; None for ``MLFLOW_EXPERIMENT_ID`` (also that of
+            ``mlflow.set_experiment``), ``MLFLOW_EXPERIMENT_NAME``, or ``Default``.
         run_name: name of a run of its own; None for one made of date and time.
         log_checkpoints: store the checkpoints of each finished cycle as logged models, with their metric.
         registered_model: name of the registered model that gets a version of the best checkpoint of each run; the

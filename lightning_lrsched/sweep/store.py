@@ -61,7 +61,7 @@ class SweepRuns:
             client.update_run(parent_id, "RUNNING")
         else:
             parent_id = client.create_run(experiment_id, run_name=name, tags={_SWEEP: fingerprint}).info.run_id
-        client.set_tag(parent_id, _OWNER, f"{socket.gethostname()}:{os.getpid()}")
+        client.set_tag(parent_id, _OWNER, f"{socket.gethostname()}:{os.getpid()}", synchronous=True)
         return cls(client, experiment_id, parent_id)
 
     def children(self) -> dict[str, list["Run"]]:
@@ -83,7 +83,8 @@ class SweepRuns:
 
         tags = {_PARENT: self.parent_id, _SETTINGS: combination.fingerprint}
         run_id: str = self.client.create_run(self.experiment_id, run_name=combination.name, tags=tags).info.run_id
-        self.client.log_batch(run_id, params=[Param(key, value) for key, value in combination.params().items()])
+        params = [Param(key, value) for key, value in combination.params().items()]
+        self.client.log_batch(run_id, params=params, synchronous=True)
         return run_id
 
     def discard(self, run: "Run") -> None:

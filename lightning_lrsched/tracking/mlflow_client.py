@@ -58,6 +58,14 @@ def import_store(tracking_uri: str) -> None:
         import_module(f"mlflow.store.{module}")
 
 
+def context_tags() -> dict[str, str]:
+    """Return the tags by which MLflow says from what a run was made: user, script, commit, ``MLFLOW_RUN_CONTEXT``."""
+    from mlflow.tracking.context.registry import resolve_tags
+
+    found: dict[str, str] = resolve_tags()
+    return found
+
+
 @contextmanager
 def _alone_with(tracking_uri: str) -> Iterator[None]:
     """Let one process of the user after the other open a sqlite file: MLflow makes its tables then.

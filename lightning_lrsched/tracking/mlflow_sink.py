@@ -61,9 +61,9 @@ class MlflowSink:
         entries = [Param(key, value) for key, value in cut.items() if key not in stored]
         marks = [RunTag(key, value[:_LONGEST_TAG]) for key, value in tags.items()]
         for first in range(0, len(entries), _AT_ONCE):
-            self.client.log_batch(self.run_id, params=entries[first : first + _AT_ONCE])
+            self.client.log_batch(self.run_id, params=entries[first : first + _AT_ONCE], synchronous=True)
         for first in range(0, len(marks), _AT_ONCE):
-            self.client.log_batch(self.run_id, tags=marks[first : first + _AT_ONCE])
+            self.client.log_batch(self.run_id, tags=marks[first : first + _AT_ONCE], synchronous=True)
 
     def upload(self, path: Path, folder: str) -> None:
         """Store a file (or the folder of a sharded checkpoint) as an artifact of the run."""

@@ -80,7 +80,7 @@ def store(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
     if metric is not None and not model.metrics:
         point = Metric(**metric, model_id=model.model_id, run_id=run_id)
-        client.log_batch(run_id, metrics=[point])
+        client.log_batch(run_id, metrics=[point], synchronous=True)
 
 
 def mark(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
@@ -94,7 +94,7 @@ def mark(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
     if model is None or str(model.status) != "READY":  # never a mark on what is half there
         raise LookupError(f"the best checkpoint {task['key']} is not stored in MLflow")
     client.set_logged_model_tags(model.model_id, {BEST: "true"})
-    client.set_tag(run_id, BEST, model.model_id)
+    client.set_tag(run_id, BEST, model.model_id, synchronous=True)
     marked = client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND tags.`{BEST}` = 'true'")
     for other in marked:
         if other.model_id != model.model_id:

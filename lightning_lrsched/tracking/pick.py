@@ -5,13 +5,13 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.late_sink import LateSink
-from lightning_lrsched.tracking.mlflow_client import is_final, open_client
+from lightning_lrsched.tracking.mlflow_client import context_tags, is_final, open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
 
 if TYPE_CHECKING:
@@ -34,13 +34,20 @@ class Earlier:
         run_id: the run; None if it was not open yet.
         token: the tag by which it can be found.
         uri: its store, without credentials.
-        experiment: name of its experiment; None where the run was not ours.
+        experiment: name of its experiment; None where the run was not ours, or only the id is known.
+        experiment_id: id of its experiment, where it was given by that.
     """
 
     run_id: str | None
     token: str
     uri: str
     experiment: str | None
+    experiment_id: str | None = None
+
+    @property
+    def owned(self) -> bool:
+        """Whether the run was ours."""
+        return self.experiment is not None or self.experiment_id is not None
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Target:
         token: a tag of a run of our own, by which it is found again when its id could not be kept.
         earlier: the run to go on in, or the one that a new run comes from.
         resume: whether to go on in the earlier one.
+        experiment_id: id of the experiment, where it is given by that and not by its name.
+        context: tags of a new run that say from what it was made: who, which script, which commit.
     """
 
     uri: str
@@ -64,11 +73,13 @@ class Target:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     earlier: Earlier | None = None
     resume: bool = False
+    experiment_id: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def owned(self) -> bool:
         """Whether the run's status is ours to set."""
-        return self.experiment is not None
+        return self.experiment is not None or self.experiment_id is not None
 
     def facts(self) -> dict[str, Any]:
         """Return what a spool says of its run: no credentials."""
@@ -76,8 +87,10 @@ class Target:
             "uri": masked(self.uri),
             "run_id": self.run_id,
             "experiment": self.experiment,
+            "experiment_id": self.experiment_id,
             "run_name": self.run_name,
             "run_token": self.token,
+            "context": dict(self.context),
         }
 
 
@@ -94,8 +107,9 @@ def pick_target(
 
     The run of the trainer's MLFlowLogger comes first, then a run that ``mlflow.start_run`` has open, then the one of
     ``MLFLOW_RUN_ID``, then that of the checkpoint from which the fit is resumed, then a new run in ``experiment`` (or
-    ``MLFLOW_EXPERIMENT_NAME``) at ``tracking_uri`` (or ``MLFLOW_TRACKING_URI``, or a sqlite file ``mlflow.db`` in the
-    working directory).
+    ``MLFLOW_EXPERIMENT_ID``, or ``MLFLOW_EXPERIMENT_NAME``) at ``tracking_uri`` (or ``MLFLOW_TRACKING_URI``, or a
+    sqlite file ``mlflow.db`` in the working directory). Ids are those of one store: where ``tracking_uri`` is given,
+    those of the environment do not count.
 
     Args:
         loggers: the trainer's loggers; an MLflow one is known by what it offers.
@@ -124,13 +138,16 @@ def pick_target(
     if tracking_uri is None and run_id:
         return Target(_absolute(mlflow.get_tracking_uri()), run_id, earlier=earlier)
     uri = _absolute(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
-    name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    fresh = Target(uri, None, name or DEFAULT_EXPERIMENT, run_name or _fresh_name(), earlier=earlier)
-    if earlier is None or not resume or earlier.experiment is None or earlier.uri != masked(uri):
+    name, number = experiment, None if experiment or tracking_uri else os.environ.get("MLFLOW_EXPERIMENT_ID") or None
+    name = name or (None if number else os.environ.get("MLFLOW_EXPERIMENT_NAME") or None)
+    named, default = run_name or _fresh_name(), None if number else DEFAULT_EXPERIMENT
+    fresh = Target(uri, None, name or default, named, earlier=earlier, experiment_id=number, context=context_tags())
+    if earlier is None or not (resume and earlier.owned) or earlier.uri != masked(uri):
         return fresh
-    if name not in (None, earlier.experiment):
+    if name not in (None, earlier.experiment) or number not in (None, earlier.experiment_id):
         return fresh
-    return Target(uri, earlier.run_id, earlier.experiment, fresh.run_name, earlier.token, earlier, resume=True)
+    here = replace(fresh, experiment=earlier.experiment, experiment_id=earlier.experiment_id)
+    return replace(here, run_id=earlier.run_id, token=earlier.token, resume=True)
 
 
 def sink_for(
@@ -154,15 +171,23 @@ def sink_for(
         client = open_client(target.uri, request_timeout)
         run_id = target.run_id if not target.owned else _own_run(client, target, tell)
         assert run_id is not None
-        client.set_tag(run_id, LAST_FIT, fit)
+        client.set_tag(run_id, LAST_FIT, fit, synchronous=True)
         opened(run_id, client.get_experiment(client.get_run(run_id).info.experiment_id).name)
         return MlflowSink(client, run_id, owned=target.owned)
 
     return LateSink(open_sink, target.run_id)
 
 
-def find_run(client: "MlflowClient", run_id: str | None, experiment: str, token: str) -> "Run | None":
-    """Return a run by its id, or by its tag, also if it is deleted; None if there is none."""
+def find_experiment(client: "MlflowClient", name: str | None, experiment_id: str | None) -> str | None:
+    """Return the id of an experiment that is given by its name or its id; None if there is none of that name."""
+    if experiment_id is not None or name is None:
+        return experiment_id
+    found = client.get_experiment_by_name(name)
+    return None if found is None else str(found.experiment_id)
+
+
+def find_run(client: "MlflowClient", run_id: str | None, experiment_id: str | None, token: str) -> "Run | None":
+    """Return a run by its id, or by its tag in an experiment, also if it is deleted; None if there is none."""
     from mlflow.entities import ViewType
 
     if run_id is not None:
@@ -173,25 +198,25 @@ def find_run(client: "MlflowClient", run_id: str | None, experiment: str, token:
                 return None
             raise
         return run
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
+    if experiment_id is None:
         return None
     tagged = f"tags.`{TOKEN}` = '{token}'"
-    runs: list[Run] = client.search_runs([found.experiment_id], tagged, ViewType.ALL, max_results=1)
+    runs: list[Run] = client.search_runs([experiment_id], tagged, ViewType.ALL, max_results=1)
     return runs[0] if runs else None
 
 
 def _own_run(client: "MlflowClient", target: Target, tell: Callable[[str], None]) -> str:
     """Return the id of our run: the earlier one, set to RUNNING, or a new one."""
-    assert target.experiment is not None
-    earlier, tags = target.earlier, {TOKEN: target.token}
-    found = find_run(client, target.run_id, target.experiment, target.token)
+    earlier, tags = target.earlier, {TOKEN: target.token, **target.context}
+    experiment_id = find_experiment(client, target.experiment, target.experiment_id)
+    found = find_run(client, target.run_id, experiment_id, target.token)
     if found is not None and is_active(found):
         if target.resume:
             client.update_run(found.info.run_id, status="RUNNING")
         return str(found.info.run_id)
-    if earlier is not None and earlier.experiment is not None:
-        before = found or find_run(client, earlier.run_id, earlier.experiment, earlier.token)
+    if earlier is not None and earlier.owned:
+        other = find_experiment(client, earlier.experiment, earlier.experiment_id)
+        before = found or find_run(client, earlier.run_id, other, earlier.token)
         came_from = earlier.run_id if before is None else before.info.run_id
         if target.resume and came_from is not None:
             store = masked(target.uri)
@@ -201,13 +226,12 @@ def _own_run(client: "MlflowClient", target: Target, tell: Callable[[str], None]
         tags |= {} if before is None else {PARENT: before.info.run_id}
     elif earlier is not None and earlier.run_id is not None:
         tags |= {RESUMED_FROM: earlier.run_id}
-    return open_run(client, target.experiment, target.run_name or _fresh_name(), tags)
+    experiment_id = experiment_id or client.create_experiment(str(target.experiment))
+    return open_run(client, experiment_id, target.run_name or _fresh_name(), tags)
 
 
-def open_run(client: "MlflowClient", experiment: str, run_name: str, tags: Mapping[str, str]) -> str:
-    """Open a new run in an experiment, which is made if there is none, and return its id."""
-    found = client.get_experiment_by_name(experiment)
-    experiment_id = client.create_experiment(experiment) if found is None else found.experiment_id
+def open_run(client: "MlflowClient", experiment_id: str, run_name: str, tags: Mapping[str, str]) -> str:
+    """Open a new run and return its id."""
     return str(client.create_run(experiment_id, tags=dict(tags), run_name=run_name).info.run_id)
 
 

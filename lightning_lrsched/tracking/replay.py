@@ -11,7 +11,7 @@ from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.mlflow_client import open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
-from lightning_lrsched.tracking.pick import LAST_FIT, TOKEN, find_run, is_active, open_run
+from lightning_lrsched.tracking.pick import LAST_FIT, TOKEN, find_experiment, find_run, is_active, open_run
 from lightning_lrsched.tracking.sink import Point, PointSink, Sink
 from lightning_lrsched.tracking.spool import Spool, SpoolError, spools
 from lightning_lrsched.tracking.thinning import Thinning
@@ -156,17 +156,17 @@ def _run(client: "MlflowClient", spool: Spool, *, any_experiment: bool) -> str:
     """
     facts: Mapping[str, Any] = spool.manifest
     run_id, name = facts.get("run_id"), facts.get("experiment")
-    found = None
-    if run_id is not None or name is not None:
-        found = find_run(client, run_id, str(name), str(facts.get("run_token")))
+    experiment_id = find_experiment(client, name, facts.get("experiment_id"))
+    found = find_run(client, run_id, experiment_id, str(facts.get("run_token")))
     if found is None or not is_active(found):
-        if found is not None or run_id is not None or name is None:
+        if found is not None or run_id is not None or not _owned(spool):
             which = run_id or (found.info.run_id if found is not None else "that is named")
             raise SpoolError(
                 f"the run {which} of {spool.folder} is not in {masked(client.tracking_uri)}, or deleted. Restore it "
                 f"(mlflow runs restore --run-id {which}), or pass another --tracking-uri"
             )
-        return open_run(client, str(name), str(facts.get("run_name")), {TOKEN: str(facts.get("run_token"))})
+        tags = {TOKEN: str(facts.get("run_token")), **facts.get("context", {})}
+        return open_run(client, experiment_id or client.create_experiment(str(name)), str(facts.get("run_name")), tags)
     experiment = client.get_experiment(found.info.experiment_id).name
     expected = facts.get("experiment_found", name)
     if expected is not None and experiment != expected and not any_experiment:
@@ -184,13 +184,18 @@ def _finish(spool: Spool, sink: MlflowSink, status: str | None) -> str | None:
 
     A run that another fit goes on with, or that is not ours, is left as it is.
     """
-    if spool.manifest.get("experiment") is None or _last_fit(spool, sink) != spool.manifest["token"]:
+    if not _owned(spool) or _last_fit(spool, sink) != spool.manifest["token"]:
         return None
     if sink.client.get_run(sink.run_id).info.status != "RUNNING":
         return None
     status = status or "KILLED"
     sink.finish(status)
     return status
+
+
+def _owned(spool: Spool) -> bool:
+    """Return whether the run of a spool is ours."""
+    return spool.manifest.get("experiment") is not None or spool.manifest.get("experiment_id") is not None
 
 
 def _last_fit(spool: Spool, sink: MlflowSink) -> str:

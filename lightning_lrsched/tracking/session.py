@@ -59,7 +59,8 @@ class Session:
     @property
     def earlier(self) -> Earlier:
         """What a checkpoint keeps of this session."""
-        return Earlier(self.run_id, self.target.token, masked(self.target.uri), self.target.experiment)
+        target = self.target
+        return Earlier(self.run_id, target.token, masked(target.uri), target.experiment, target.experiment_id)
 
     def close(self, status: str) -> None:
         """Deliver the rest and end the run; what is not taken in time is told, with the command that delivers it."""

@@ -85,6 +85,7 @@ class Proxy:
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.requests: list[str] = []
+        self.authorizations: list[str | None] = []
         self._behind = port
         self._mode: str | int = "ok"
         self._server: ThreadingHTTPServer | None = None
@@ -115,6 +116,7 @@ class Proxy:
         """Answer one request."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         self.requests.append(handler.path)
+        self.authorizations.append(handler.headers.get("Authorization"))
         mode = self._mode if self._server is not None else "cut"
         if mode == "cut":
             _hang_up(handler)

@@ -121,7 +121,8 @@ def test_a_replay_that_was_killed_is_begun_again(uri: str, tmp_path: Path) -> No
 def test_a_run_that_was_opened_without_an_answer_is_found_again(uri: str, tmp_path: Path) -> None:
     folder = left(tmp_path, uri)
     token = json.loads((folder / "spool.json").read_text())["run_token"]
-    run_id = open_run(MlflowClient(uri), "study", "first", {"lrsched.fit": token})
+    client = MlflowClient(uri)
+    run_id = open_run(client, client.create_experiment("study"), "first", {"lrsched.fit": token})
     assert replay(folder).run_id == run_id
     assert len(runs(uri)) == 1
 
