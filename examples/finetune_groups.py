@@ -62,7 +62,7 @@ class Unfreeze(BaseFinetuning):
         self.freeze(pl_module.backbone, train_bn=False)
 
     def finetune_function(self, pl_module: L.LightningModule, epoch: int, optimizer: Optimizer) -> None:
-        """Add the backbone as a second group, with an lr of its own."""
+        """Add the backbone as a second group, with an lr and a name of its own."""
         assert isinstance(pl_module, HeadFirst)
         if epoch == self.epoch:
             self.make_trainable(pl_module.backbone)
@@ -79,7 +79,7 @@ def main(quick: bool = False) -> dict[str, Record]:
     L.Trainer(max_epochs=epochs, **settings).fit(trained, datamodule=SomeDigits(range(5)))
     model.backbone.load_state_dict(trained.net[:-1].state_dict())
     record = Record("val_acc")
-    schedule = LearningRateScheduler(Cosine(), warmup="1ep", groups={1: Linear(end_factor=0.1)})
+    schedule = LearningRateScheduler(Cosine(), warmup="1ep", groups={"backbone": Linear(end_factor=0.1)})
     trainer = L.Trainer(max_epochs=epochs, callbacks=[Unfreeze(epochs // 2), schedule, record], **settings)
     trainer.fit(model, datamodule=SomeDigits(range(5, 10)))
     print(f"validation accuracy on 5 to 9: {record.scores[-1][1]:.3f}")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import lightning.pytorch as pl
 import numpy as np
 from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch.optim import Optimizer
 
 from lightning_lrsched.callbacks.trainer_access import batches_of_epoch, is_smoke_test, scheduler_configs
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
@@ -40,6 +41,16 @@ class EpochWatch:
             rank_zero_warn(
                 f"The plan of LearningRateScheduler ended at step {total}, and training goes on: the last lr is held. "
                 "Pass total_steps=... to plan for the whole run."
+            )
+
+    def fit_ends(self, never: Sequence[str], optimizer: Optimizer) -> None:
+        """Tell of names for which no group came; a misspelt one looks like a group that is added later."""
+        if never and self._first_time("groups"):
+            there = ", ".join(repr(group.get("name", index)) for index, group in enumerate(optimizer.param_groups))
+            rank_zero_warn(
+                f"groups: no parameter group with the name {', '.join(map(repr, never))} was added in this fit; "
+                f"{type(optimizer).__name__} has {there}. A group has a name when it is added with one, for example "
+                "optimizer.add_param_group({'params': ..., 'lr': 0.01, 'name': 'backbone'})"
             )
 
     def epoch_ends(

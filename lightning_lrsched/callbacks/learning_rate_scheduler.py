@@ -52,7 +52,8 @@ class LearningRateScheduler(Callback):
         update: ``"step"`` to change the lr with every real step, ``"epoch"`` for a staircase that changes only
             between epochs.
         groups: what some parameter groups follow instead, by name or index: a schedule (with the same warmup and
-            cooldown), a `Plan`, or None to leave the group alone.
+            cooldown), a `Plan`, or None to leave the group alone. A group can be added later, as by an unfreezing
+            callback: ``optimizer.add_param_group({"params": ..., "lr": ..., "name": "backbone"})``.
         total_steps: optimizer steps of the run, where the Trainer cannot know or the plan is meant for a longer one.
         steps_per_epoch: optimizer steps of an epoch, where the Trainer cannot know.
         on_horizon_change: what a resume does when the run has another length than the one it was planned for:
@@ -210,8 +211,11 @@ class LearningRateScheduler(Callback):
             )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Stop counting."""
+        """Stop counting; tell of a group that was named and never came."""
         if stage == "fit":
+            for scheduler in self.schedulers:
+                never = [name for name in self.recipe.absent(scheduler.optimizer) if isinstance(name, str)]
+                self._watch.fit_ends(never, scheduler.optimizer)
             self._disarm(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -249,7 +253,9 @@ class LearningRateScheduler(Callback):
         try:
             if own is not None or isinstance(self.recipe.main, Driven):
                 return self.recipe.driven(optimizer, self.run, own)
-            return self.recipe.planned(optimizer, self.run, self._tracks(trainer, self.run))
+            held = {id(each) for one in trainer.optimizers for group in one.param_groups for each in group["params"]}
+            grows = any(id(each) not in held for each in trainer.lightning_module.parameters())
+            return self.recipe.planned(optimizer, self.run, self._tracks(trainer, self.run), grows=grows)
         except ValueError as refused:
             if not is_smoke_test(trainer):
                 raise MisconfigurationException(str(refused)) from None

@@ -86,20 +86,27 @@ class Recipe:
             "steps_per_epoch": run.steps_per_epoch,
         }
 
-    def planned(self, optimizer: Optimizer, run: RunLength, tracks: list[Track]) -> PlannedScheduler:
+    def planned(self, optimizer: Optimizer, run: RunLength, tracks: list[Track], *, grows: bool) -> PlannedScheduler:
         """Return a scheduler that follows the plan.
+
+        Args:
+            optimizer: whose groups are scheduled.
+            run: what the plan was resolved against.
+            tracks: what is to be written.
+            grows: the module has parameters that no optimizer has yet: a name that is not there may come with them.
 
         Raises:
             ValueError: if a group or a value that is named is not in the optimizer, or a floor is above a base lr.
         """
         groups = optimizer.param_groups
-        later = {name for name in self.groups if isinstance(name, int) and name >= len(groups)}
-        if later:
-            rank_zero_info(f"groups = {sorted(later)}: {type(optimizer).__name__} has {len(groups)} so far")
-        for name in self.groups.keys() - later:
-            if not any(Groups(frozenset([name]), others=False).has(i, group) for i, group in enumerate(groups)):
-                there = ", ".join(repr(group.get("name", i)) for i, group in enumerate(groups))
+        there = ", ".join(repr(group.get("name", i)) for i, group in enumerate(groups))
+        awaited = self.absent(optimizer)
+        for name in awaited:
+            if not grows if isinstance(name, str) else name < len(groups):
                 raise refusal("groups", name, f"a name or an index of the optimizer's groups ({there})", _GROUPS)
+        if awaited:
+            named = ", ".join(map(repr, awaited))
+            rank_zero_info(f"groups: {named} is not there yet; {type(optimizer).__name__} has {there} so far")
         for track in tracks:
             chosen = [group for i, group in enumerate(groups) if track.chosen.has(i, group)]
             if chosen and not any(track.has(i, group) for i, group in enumerate(groups)):
@@ -109,6 +116,12 @@ class Recipe:
         scheduler = PlannedScheduler(optimizer, tracks, self.describe(run))
         scheduler.check_floors()
         return scheduler
+
+    def absent(self, optimizer: Optimizer) -> list[str | int]:
+        """Return the names and indices that no group of an optimizer has."""
+        groups = list(enumerate(optimizer.param_groups))
+        choices = {name: Groups(frozenset([name]), others=False) for name in self.groups}
+        return [name for name, choice in choices.items() if not any(choice.has(*each) for each in groups)]
 
     def driven(self, optimizer: Optimizer, run: RunLength, own: LRSchedulerConfig | None) -> DrivenScheduler:
         """Return a scheduler that follows a torch scheduler: the module's own, or the main schedule's.

@@ -72,6 +72,52 @@ def test_an_unfrozen_backbone_can_have_a_schedule_of_its_own(tmp_path: Path, str
     assert [lrs[1] for lrs in stranger.lrs[0][5:]] == own[5:]
 
 
+class AddsByName(BaseFinetuning):
+    """Adds the backbone in the second epoch, under its name."""
+
+    def freeze_before_training(self, pl_module: L.LightningModule) -> None:
+        self.freeze(pl_module.backbone)
+
+    def finetune_function(self, pl_module: L.LightningModule, epoch: int, optimizer: Optimizer) -> None:
+        if epoch == 1:
+            assert isinstance(pl_module, Transfer)
+            self.make_trainable(pl_module.backbone)
+            group = {"params": pl_module.backbone.parameters(), "lr": PEAK, "name": "backbone"}
+            optimizer.add_param_group(group)
+
+
+@both_orders
+def test_a_group_that_is_added_later_can_be_scheduled_by_name(
+    tmp_path: Path, stranger: Stranger, first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    plans: dict[str | int, Any] = {"backbone": Plan(Linear())}
+    own = expected(Plan(Linear()).resolve(RunLength(20)), 20, PEAK)
+
+    def callback() -> LearningRateScheduler:
+        return LearningRateScheduler(Cosine(), warmup=3, groups=plans, total_steps=20)
+
+    with caplog.at_level("INFO"):
+        trainer = make_trainer(tmp_path, *ordered(first, AddsByName(), callback()), stranger, max_epochs=4)
+        trainer.fit(Transfer(), loader(5))
+    assert "groups: 'backbone' is not there yet; SGD has 0 so far" in caplog.text
+    assert [lrs[0] for lrs in stranger.lrs[0]] == expected(Plan(Cosine(), 3).resolve(RunLength(20)), 20)
+    assert [lrs[1] for lrs in stranger.lrs[0][5:]] == own[5:]
+
+    half, rest = tmp_path / "half.ckpt", Stranger()
+    begun = make_trainer(tmp_path, *ordered(first, AddsByName(), callback()), max_epochs=3)
+    begun.fit(Transfer(), loader(5))
+    begun.save_checkpoint(half)
+    resumed = make_trainer(tmp_path, *ordered(first, AddsByName(), callback()), rest, max_epochs=4)
+    resumed.fit(Transfer(), loader(5), ckpt_path=half)
+    assert rest.lrs[0] == stranger.lrs[0][15:]
+
+
+def test_a_name_that_never_comes_is_told_when_the_fit_ends(tmp_path: Path) -> None:
+    callback = LearningRateScheduler(Cosine(), groups={"backbon": None})
+    with pytest.warns(UserWarning, match=r"no parameter group with the name 'backbon' .* SGD has 0, 'backbone'\."):
+        make_trainer(tmp_path, AddsByName(), callback, max_epochs=2).fit(Transfer(), loader(5))
+
+
 class FreezesAndAdds(BaseFinetuning):
     """Adds the backbone in the second epoch, and freezes the head in the third."""
 
