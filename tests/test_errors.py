@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.compare.stores import EXPERIMENT, make_store, quiet_mlflow
+
+pytestmark = quiet_mlflow
+
 ROOT = Path(__file__).parent.parent
 
 BEGIN = """
@@ -94,6 +98,26 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     ),
 }
 
+UNREAD = """\
+import os, sys
+end, beginning = os.pipe()
+os.close(end)
+for number in {silent}:
+    os.dup2(beginning, number)
+from lightning_lrsched.cli import main
+sys.exit(main({arguments}))
+"""
+STUDY = ["compare", "--experiment", EXPERIMENT, "--tracking-uri", "sqlite:///mlflow.db"]
+PIPED: dict[str, tuple[list[str], list[int], int]] = {
+    "help": (["--help"], [1], 141),
+    "preview": (["preview", "Cosine()", "--total-steps", "30"], [1], 1),  # rich ends these two itself
+    "compare": (STUDY, [1], 1),
+    "compare-csv": ([*STUDY, "--csv", "-"], [1], 141),
+    "compare-json-and-messages": ([*STUDY, "--json", "-"], [1, 2], 141),
+    "mistake": (["cycles", "nowhere"], [2], 141),
+}
+"""Commands whose output nobody reads any more, as in ``| head``: which of stdout and stderr is a closed pipe."""
+
 SCRIPTS = {
     **{key: (BEGIN + body, words, 1) for key, (body, words) in {**CONSTRUCTED, **FITTED}.items()},
     **{key: (COMMAND.format(arguments=given), words, 2) for key, (given, words) in COMMANDS.items()},
@@ -104,13 +128,18 @@ SCRIPTS = {
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, list[str]]]:
     """Return the exit code of each script, and the last three lines of what it printed."""
     folder = tmp_path_factory.mktemp("scripts")
-    for key, (text, *_) in SCRIPTS.items():
+    make_store(folder)
+    scripts = {key: text for key, (text, *_) in SCRIPTS.items()}
+    for key, (given, silent, _) in PIPED.items():
+        scripts[f"piped-{key}"] = UNREAD.format(arguments=given, silent=silent)
+    for key, text in scripts.items():
         (folder / f"{key}.py").write_text(text, encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTEST_"))}
-    quiet = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-m", "tests.plain_scripts", *(str(folder / f"{key}.py") for key in SCRIPTS)]
+    switches = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": ""}
+    quiet = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | switches
+    command = [sys.executable, "-m", "tests.plain_scripts", *(str(folder / f"{key}.py") for key in scripts)]
     subprocess.run(command, cwd=folder, env=kept | quiet, check=True, timeout=280)
-    logs = {key: (folder / f"{key}.py.log").read_text(encoding="utf-8").rstrip("\n").splitlines() for key in SCRIPTS}
+    logs = {key: (folder / f"{key}.py.log").read_text(encoding="utf-8").rstrip("\n").splitlines() for key in scripts}
     return {key: (int((folder / f"{key}.py.code").read_text()), lines[-3:]) for key, lines in logs.items()}
 
 
@@ -124,3 +153,10 @@ def test_the_last_lines_say_what_to_change(
     assert exit_code == code
     assert all(word in "\n".join(lines) for word in words), lines
     assert words[0] in lines[-1], "the message is not the last line"
+
+
+@pytest.mark.parametrize("key", PIPED)
+def test_a_command_that_nobody_reads_ends_quietly(key: str, ended: dict[str, tuple[int, list[str]]]) -> None:
+    exit_code, lines = ended[f"piped-{key}"]
+    assert exit_code == PIPED[key][2]
+    assert [line for line in lines if not line.startswith("reading study from ")] == []

@@ -1,16 +1,18 @@
 """The command line: ``lrsched preview`` draws a plan, ``sweep`` trains many runs, ``compare`` shows them together."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, TextIO
 
 from lightning_lrsched.cli import compare, cycles, ensemble, preview, replay, sweep
 from lightning_lrsched.cli.arguments import CommandError
 from lightning_lrsched.compare import CompareError
 
 _REFUSED, _INTERRUPTED = 2, 130
+_UNREAD = 141  # what a shell says of a program that ended because nobody reads it any more
 
 _COMMANDS: tuple[tuple[str, Any, Callable[[argparse.Namespace], int | None], str, str], ...] = (
     (
@@ -69,6 +71,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; default those of the process.
     """
+    try:
+        try:
+            return _run(argv)
+        finally:
+            for stream in _streams():
+                stream.flush()  # a reader that has left is noticed here at the latest
+    except BrokenPipeError:
+        _fall_silent()
+        return _UNREAD
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Run a command and return its exit code, with its mistakes told."""
     args = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int | None] = args.command
     try:
@@ -78,6 +93,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _REFUSED
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _fall_silent() -> None:
+    """Send what is still to be written nowhere, so that Python does not complain of it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in _streams():
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _streams() -> list[TextIO]:
+    """Return what the command writes to; a program can be started without."""
+    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
 
 
 def _parser() -> argparse.ArgumentParser:
