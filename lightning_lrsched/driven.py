@@ -76,9 +76,9 @@ class DrivenScheduler(RealStepScheduler):
         self.driven = driven
         overlap = warmup is not None and warmup.overlap
         self.warmup_updates = 0 if overlap else warmup_updates
-        self._ramp: Phase | None = None
+        self.ramp: Phase | None = None
         if warmup is not None:
-            self._ramp = warmup.damping(warmup_updates) if overlap else warmup.phases(Level(1.0), warmup_updates)[0]
+            self.ramp = warmup.damping(warmup_updates) if overlap else warmup.phases(Level(1.0), warmup_updates)[0]
         self.advances = "validation" if isinstance(driven, ReduceLROnPlateau) else interval
         self.frequency = frequency
         self.monitor = monitor
@@ -87,7 +87,7 @@ class DrivenScheduler(RealStepScheduler):
         self.shadow = shadow or ShadowOptimizer(optimizer)
         for scheduler in nested(driven):
             scheduler.optimizer = self.shadow
-        self._restarts = restarts_of(driven)
+        self.restarts = restarts_of(driven)
 
     @property
     def pace(self) -> Pace | None:
@@ -114,18 +114,24 @@ class DrivenScheduler(RealStepScheduler):
             group["initial_lr"] = base  # what the resume brought is the peak of another scheduler
         if self.advances == "step":
             for _ in range(max(0, real_steps - self.warmup_updates) // self.frequency):
-                self._drive()
+                self.drive()
         elif self.advances == "epoch":
             warmup_epochs = self.warmup_updates // steps_per_epoch if steps_per_epoch else 0
             for _ in range(epochs // self.frequency - warmup_epochs // self.frequency):
-                self._drive()
+                self.drive()
 
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Advance the scheduler if Lightning (or the user) is who advances it, and not before the warmup is over."""
         asked = self.advances == "epoch" or (self.advances == "validation" and (args or kwargs))
         if asked and self.real_steps > self.warmup_updates:
-            self._drive(*args, **kwargs)
+            self.drive(*args, **kwargs)
             self.write()
+
+    def drive(self, *args: Any, **kwargs: Any) -> None:
+        """Advance the scheduler itself, on the shadow; one that has reached its own end (OneCycleLR) holds."""
+        total_steps = getattr(self.driven, "total_steps", None)
+        if total_steps is None or self.driven.last_epoch < total_steps - 1:
+            self.driven.step(*args, **kwargs)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the counter and of the scheduler."""
@@ -163,7 +169,7 @@ class DrivenScheduler(RealStepScheduler):
 
         Where it advances once an epoch, cycles begin where the epochs were expected to end.
         """
-        first, name, pace, restarts = self.warmup_updates, type(self.driven).__name__, self.pace, self._restarts
+        first, name, pace, restarts = self.warmup_updates, type(self.driven).__name__, self.pace, self.restarts
         if step < first:
             return Place("warmup", 0, first, 0)
         if pace is None or restarts is None:
@@ -178,14 +184,14 @@ class DrivenScheduler(RealStepScheduler):
         done = self.real_steps - self.warmup_updates
         due = self.real_steps > before and done > 0 and done % self.frequency == 0
         if self.advances == "step" and due and self.armed:
-            self._drive()
+            self.drive()
             self.write()
 
     def _warmup_factor(self) -> float:
         """Return the factor of the warmup at the next real step; 1 after it."""
-        if self._ramp is None or self.real_steps >= self._ramp.updates:
+        if self.ramp is None or self.real_steps >= self.ramp.updates:
             return 1.0
-        return self._ramp.level(self.real_steps).scale
+        return self.ramp.level(self.real_steps).scale
 
     def _state_in(self, restored: dict[str, Any]) -> dict[str, Any] | None:
         """Return what is restored of a scheduler like this one; None if it is of another one, or made otherwise."""
@@ -204,12 +210,6 @@ class DrivenScheduler(RealStepScheduler):
         for group, saved in zip(self.shadow.param_groups, values, strict=False):
             write_value(group, "lr", float(saved["lr"]))
             group.update({key: saved[key] for key in _FOLLOWED if key in saved})
-
-    def _drive(self, *args: Any, **kwargs: Any) -> None:
-        """Step the scheduler; one that has reached its own end (OneCycleLR) holds."""
-        total_steps = getattr(self.driven, "total_steps", None)
-        if total_steps is None or self.driven.last_epoch < total_steps - 1:
-            self.driven.step(*args, **kwargs)
 
 
 def _copied(value: object) -> object:

@@ -297,6 +297,46 @@ class Called(Shape):
         return each(lambda value: _factor("Lambda", self.function, round(value)), x)
 
 
+@dataclass(frozen=True, eq=False)
+class Tabled(Shape):
+    """Values that were computed before, as the weight; the progress is the step itself.
+
+    Args:
+        values: one for every ``stride`` steps, at least one; the last one holds.
+        offset: step from which on the strides are counted; the first value holds until ``offset + stride``.
+        stride: steps from one value to the next, at least 1.
+
+    >>> [Tabled(np.array([0.5, 0.25]), offset=1, stride=2)(step) for step in (0.0, 2.0, 3.0, 9.0)]
+    [0.5, 0.5, 0.25, 0.25]
+    """
+
+    endless: ClassVar[bool] = True
+    values: Array
+    offset: int = 0
+    stride: int = 1
+
+    def __call__(self, x: X) -> X:
+        """Return the value at step ``x``."""
+        if isinstance(x, np.ndarray):
+            return self.values[self._places(x)]
+        return float(self.values[self._places(np.float64(x))])
+
+    def corners(self, first: int, last: int) -> NDArray[np.int64]:
+        """Return the steps from ``first`` to ``last`` between which the values turn, jump or stand still."""
+        begin, end = self._places(np.array([first, last], np.float64)).tolist()
+        places = np.arange(begin, end + 1)
+        if self.stride == 1:
+            slopes = np.sign(np.diff(self.values[begin : end + 1]))
+            places = places[1:-1][slopes[1:] != slopes[:-1]]
+        steps = self.offset + self.stride * places
+        steps = np.union1d(steps - 1, steps)
+        return steps[(steps >= first) & (steps <= last)]
+
+    def _places(self, x: Array | np.float64) -> NDArray[np.int64]:
+        """Return which value each step has."""
+        return np.clip((x - self.offset) // self.stride, 0, len(self.values) - 1).astype(np.int64)
+
+
 class RunningProduct(Shape):
     """The product of a user's function over the steps 1 .. x; the progress is the step itself.
 

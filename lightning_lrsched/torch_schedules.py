@@ -5,21 +5,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from lightning_lrsched.checks import check_choice, refusal, store_number
-from lightning_lrsched.driven import ShadowOptimizer, nested
+from lightning_lrsched.checks import check_choice, check_number, refusal, store_number
+from lightning_lrsched.driven import DrivenScheduler, ShadowOptimizer, nested
+from lightning_lrsched.rehearsal import rehearse
 from lightning_lrsched.room import Main, short_repr
-from lightning_lrsched.units import RunLength
+from lightning_lrsched.timeline import Timeline
+from lightning_lrsched.units import Clock, DurationLike, RunLength
+from lightning_lrsched.warmup import Warmup, as_warmup
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _INTERVALS = ("auto", "step", "epoch")
 _BY_STEP = (OneCycleLR, CyclicLR)
 _HORIZONS = ("T_max", "total_steps", "total_iters", "step_size", "T_0")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_MOMENTUM = 0.9  # CyclicLR and OneCycleLR refuse an optimizer without; the lr does not depend on it
 _SLACK = 1.5  # a horizon may be this much longer than the run before it is taken for another unit
 
 
@@ -42,6 +49,93 @@ class Driven(Main, ABC):
         Raises:
             ValueError: if its own horizon says that it was meant for another unit.
         """
+
+    def attach(
+        self, optimizer: Optimizer, run: RunLength, warmup: Warmup | None, description: dict[str, Any]
+    ) -> DrivenScheduler:
+        """Return the scheduler that writes to an optimizer what this one says, behind a warmup.
+
+        Raises:
+            ValueError: if the warmup or the interval does not fit the run.
+        """
+        updates = warmup_updates(warmup, run)
+        shadow = ShadowOptimizer(optimizer)
+        scheduler = self.make(shadow)
+        return DrivenScheduler(
+            optimizer,
+            scheduler,
+            warmup=warmup,
+            warmup_updates=updates,
+            interval=self.pick_interval(scheduler, run),
+            frequency=1,
+            description=description,
+            shadow=shadow,
+            monitor=self.monitor,
+        )
+
+    def resolve(self, run: RunLength, base_lr: float = 0.1, warmup: Warmup | DurationLike | None = None) -> Timeline:
+        """Return the lrs that this schedule gives in a run, by running it once, without any training.
+
+        Unlike that of a plan, the timeline holds for this base lr alone, and costs one advance of the scheduler (some
+        microseconds) for each that the run will make. It is made for an optimizer with one group, SGD with momentum.
+
+        Args:
+            run: total steps, and steps per epoch where the scheduler advances once an epoch.
+            base_lr: lr of the optimizer, above 0.
+            warmup: growth before it.
+
+        Raises:
+            ValueError: if the run has no known end, the warmup or the interval does not fit it, the scheduler itself
+                refuses to run, or it needs a metric.
+
+        >>> main = TorchScheduler(partial(torch.optim.lr_scheduler.StepLR, step_size=2))
+        >>> timeline = main.resolve(RunLength(total_steps=50, steps_per_epoch=10), base_lr=1.0)
+        >>> timeline.lr(19, base_lr=1.0), timeline.lr(20, base_lr=1.0)
+        (1.0, 0.1)
+        """
+        if not isinstance(run, RunLength):
+            raise refusal("run", run, "a RunLength", "main.resolve(RunLength(total_steps=1000))")
+        check_number("base_lr", base_lr, "main.resolve(run, base_lr=0.1)", above=0.0)
+        if run.total_steps is None:
+            raise ValueError(
+                f"{self} is run to be drawn, and the run has no known end. Give it one, for example "
+                "RunLength(total_steps=10_000)"
+            )
+        optimizer = torch.optim.SGD([torch.zeros(1)], lr=base_lr, momentum=_MOMENTUM)
+        try:
+            scheduler = self.attach(optimizer, run, as_warmup(warmup), {"steps_per_epoch": run.steps_per_epoch})
+            return rehearse(scheduler, run.total_steps)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{self} cannot be run: {type(error).__name__}: {error}") from error
+
+    def plot(
+        self,
+        run: RunLength,
+        base_lr: float = 0.1,
+        ax: "Axes | None" = None,
+        *,
+        warmup: Warmup | DurationLike | None = None,
+        marks: bool = True,
+    ) -> "Axes":
+        """Draw the lr over a run and return the Axes, as `Plan.plot` does; see `resolve`.
+
+        Args:
+            run: total steps, and steps per epoch where the scheduler advances once an epoch.
+            base_lr: lr of the optimizer, above 0.
+            ax: where to draw; axes of a new figure if None.
+            warmup: growth before it.
+            marks: also draw thin lines where phases begin (dotted) and cycles end (dashed).
+
+        Raises:
+            ValueError: as in `resolve`.
+            ModuleNotFoundError: if matplotlib is not installed, with what to install.
+        """
+        from lightning_lrsched.preview import Curve, draw
+
+        timeline = self.resolve(run, base_lr, warmup)
+        return draw(Curve(str(self), timeline, base_lr, timeline.total or 1, run.steps_per_epoch), ax, marks=marks)
 
 
 @dataclass(frozen=True, repr=False)
@@ -170,6 +264,18 @@ class Plateau(Driven):
         del scheduler, run
         return "validation"
 
+    def resolve(self, run: RunLength, base_lr: float = 0.1, warmup: Warmup | DurationLike | None = None) -> Timeline:
+        """Refuse: what the metric will do, nobody knows before the run.
+
+        Raises:
+            ValueError: always, with a planned schedule that falls as this one does.
+        """
+        del run, base_lr, warmup
+        raise ValueError(
+            f"{type(self).__name__} lowers the lr when {self.monitor!r} stops to improve, which only training shows; "
+            f"it cannot be drawn. A planned schedule with the same drops is Step('30ep', gamma={self.factor:g})"
+        )
+
 
 def simulate(
     main: Driven, updates: int, base_lr: float, *, key: str = "lr", metrics: Sequence[float] = (), **group: Any
@@ -196,6 +302,35 @@ def simulate(
             else:
                 scheduler.step()
     return values
+
+
+def warmup_updates(warmup: Warmup | None, run: RunLength) -> int:
+    """Return the optimizer steps of a warmup in front of a torch scheduler; 0 without one.
+
+    Raises:
+        ValueError: if it leaves nothing of the run.
+    """
+    if warmup is None:
+        return 0
+    updates = Clock(run).updates(warmup.duration, "warmup")
+    if run.total_steps is not None and updates >= run.total_steps:
+        raise ValueError(
+            f"warmup = {warmup.duration!r} does not fit the run: {updates} steps of {run.total_steps}. "
+            "Give a shorter one, for example warmup='5%'"
+        )
+    return updates
+
+
+def check_alone(main: object, cooldown: object, update: object, groups: object) -> None:
+    """Refuse what a driven schedule cannot have.
+
+    Raises:
+        ValueError: if it is to have a cooldown, groups of its own, or ``update="epoch"``.
+    """
+    if isinstance(main, Driven) and (cooldown is not None or update == "epoch" or groups):
+        example = f"LearningRateScheduler({type(main).__name__}(...), warmup='5%')"
+        allowed = "a planned schedule for cooldown, groups or update='epoch'"
+        raise refusal("LearningRateScheduler.main", main, allowed, example)
 
 
 def _call(factory: Callable[..., object]) -> str:

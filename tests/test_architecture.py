@@ -16,7 +16,7 @@ NAME = PACKAGE.name
 CORE = ("checks", "units", "shapes", "phases", "timeline", "room", "warmup", "schedules", "plan", "expression")
 """The pure core, from the ground up: each room may import those before it, and none knows torch."""
 
-TORCH = ("tracks", "scheduler", "torch_cycles", "driven", "torch_schedules")
+TORCH = ("tracks", "scheduler", "torch_cycles", "driven", "rehearsal", "torch_schedules")
 """What knows torch but not lightning, from the ground up."""
 
 ROOMS: dict[str, tuple[str, ...]] = {
@@ -27,6 +27,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "masking": (),
     "tracking": ("masking",),
     "compare": ("masking",),
+    "compare.kept_steps": ("tracking",),
     "configs": ("checks",),
     "sweep": (*CORE, *TORCH, "callbacks", "configs"),
     "callbacks": (*CORE, "describe", *TORCH),
@@ -42,7 +43,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
 }
 """A room and the rooms of this package that it may import; a room may always import its own."""
 
-LATE = {"plan": ("preview",), "timeline": ("preview",)}
+LATE = {"plan": ("preview",), "timeline": ("preview",), "torch_schedules": ("preview",)}
 """Rooms that may be imported inside a function besides: how a value shows itself in a notebook."""
 
 HEAVY = ("torch", "lightning", "mlflow", "matplotlib", "rich")

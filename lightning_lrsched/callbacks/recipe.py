@@ -9,14 +9,14 @@ from torch.optim import Optimizer
 
 from lightning_lrsched.callbacks.trainer_access import fed_by_callback
 from lightning_lrsched.checks import check_choice, refusal
-from lightning_lrsched.driven import DrivenScheduler, ShadowOptimizer
+from lightning_lrsched.driven import DrivenScheduler
 from lightning_lrsched.plan import UPDATES, Plan, describe_part
 from lightning_lrsched.room import Main, Schedule
 from lightning_lrsched.scheduler import PlannedScheduler
 from lightning_lrsched.schedules import Constant
-from lightning_lrsched.torch_schedules import Driven
+from lightning_lrsched.torch_schedules import Driven, check_alone, warmup_updates
 from lightning_lrsched.tracks import Groups, Track
-from lightning_lrsched.units import Clock, RunLength
+from lightning_lrsched.units import RunLength
 from lightning_lrsched.warmup import Cooldown, Warmup, as_warmup
 
 _GROUPS = "groups={'backbone': None, 'head': Cosine()}"
@@ -52,9 +52,7 @@ class Recipe:
         if isinstance(main, Plan) and (warmup is not None or cooldown is not None):
             example = "LearningRateScheduler(Plan(Cosine(), warmup='5%'))"
             raise refusal("warmup", warmup or cooldown, "given inside the Plan that main is", example)
-        if isinstance(main, Driven) and (cooldown is not None or update == "epoch" or groups):
-            example = f"LearningRateScheduler({type(main).__name__}(...), warmup='5%')"
-            raise refusal(f"{owner}.main", main, "a planned schedule for cooldown, groups or update='epoch'", example)
+        check_alone(main, cooldown, update, groups)
         self.main = main
         self.update = update
         self.plan = self._as_plan(main, warmup, cooldown)
@@ -129,38 +127,26 @@ class Recipe:
         Raises:
             ValueError: if the warmup does not fit the run, or what is asked for is not to be had with a driven one.
         """
-        updates = 0 if self.warmup is None else Clock(run).updates(self.warmup.duration, "warmup")
-        if self.warmup is not None and run.total_steps is not None and updates >= run.total_steps:
+        if own is None:
+            if not isinstance(self.main, Driven):
+                raise refusal("main", self.main, "a schedule that torch drives", "main=Plateau('val_loss')")
+            return self.main.attach(optimizer, run, self.warmup, self.describe(run, repr(self.main)))
+        name = type(own.scheduler).__name__
+        if self.plan.cooldown is not None or self.update == "epoch" or self.warmup is None or self.groups:
             raise ValueError(
-                f"warmup = {self.warmup.duration!r} does not fit the run: {updates} steps of {run.total_steps}. "
-                "Give a shorter one, for example warmup='5%'"
+                f"{name} from configure_optimizers can get a warmup in front, but neither a cooldown nor groups "
+                "nor update='epoch'. Give a main schedule instead, for example "
+                "LearningRateScheduler(Cosine(), warmup='5%', cooldown='10%')"
             )
-        shadow = None
-        if own is None and isinstance(self.main, Driven):
-            shadow = ShadowOptimizer(optimizer)
-            scheduler = self.main.make(shadow)
-            own = LRSchedulerConfig(scheduler, interval=self.main.pick_interval(scheduler, run))
-            name, monitor = repr(self.main), self.main.monitor
-        elif own is not None:
-            name, monitor = type(own.scheduler).__name__, own.monitor if fed_by_callback(own) else None
-            if self.plan.cooldown is not None or self.update == "epoch" or self.warmup is None or self.groups:
-                raise ValueError(
-                    f"{name} from configure_optimizers can get a warmup in front, but neither a cooldown nor groups "
-                    "nor update='epoch'. Give a main schedule instead, for example "
-                    "LearningRateScheduler(Cosine(), warmup='5%', cooldown='10%')"
-                )
-        else:
-            raise refusal("main", self.main, "a schedule that torch drives", "main=Plateau('val_loss')")
         return DrivenScheduler(
             optimizer,
             own.scheduler,
-            warmup=self.warmup if isinstance(self.warmup, Warmup) else None,
-            warmup_updates=updates,
+            warmup=self.warmup,
+            warmup_updates=warmup_updates(self.warmup, run),
             interval=own.interval,
             frequency=own.frequency,
             description=self.describe(run, name),
-            shadow=shadow,
-            monitor=monitor,
+            monitor=own.monitor if fed_by_callback(own) else None,
             strict=own.strict,
         )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lightning_lrsched.checks import refusal
 from lightning_lrsched.phases import Phase, Span
-from lightning_lrsched.shapes import Array, HalfCosine
+from lightning_lrsched.shapes import Array, HalfCosine, Tabled
 from lightning_lrsched.timeline import Timeline
 
 Steps: TypeAlias = NDArray[np.int64]
@@ -124,7 +124,7 @@ def _even(updates: int, count: int) -> Steps:
 
 
 def _landmarks(timeline: Timeline, updates: int, most: int) -> Iterator[int]:
-    """Yield the updates that must not be missed: the ends of phases, and where a cosine turns."""
+    """Yield the updates that must not be missed: the ends of phases, and where a cosine or a table turns."""
     spans = _spans(timeline, updates, (most - 8) // 4)
     turns = most // (4 * len(spans))
     yield from (0, updates - 1)
@@ -149,7 +149,11 @@ def _spans(timeline: Timeline, updates: int, most: int) -> list[Span]:
 
 
 def _turns(phase: Phase, updates: int, most: int) -> Iterator[int]:
-    """Yield the updates around the turning points of a cosine, at most so many of them."""
+    """Yield the updates around the turning points of a cosine or of a table, at most so many of them."""
+    if isinstance(phase.shape, Tabled):
+        start = round(phase.shift)
+        corners = phase.shape.corners(start, start + updates - 1) - start
+        yield from (corners if corners.size <= most else corners[_even(corners.size, most)]).tolist()
     if not isinstance(phase.shape, HalfCosine):
         return
     apart = (phase.updates if phase.span is None else phase.span) / phase.shape.halves
