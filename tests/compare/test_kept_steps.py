@@ -1,0 +1,96 @@
+"""Long lr curves of a server come from the files that hold every step, where these are complete."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.compare import Curve, Selection, Store, load_runs, open_store
+from tests.callbacks.models import Tiny, expected, loader, make_trainer
+from tests.compare.stores import quiet_mlflow
+from tests.integration.browsing import mlflow_server
+
+pytestmark = quiet_mlflow
+
+STEPS = 40
+
+
+class Asked:
+    """A server's store that remembers which histories mlflow's client was asked for."""
+
+    def __init__(self, uri: str) -> None:
+        self.store: Store = open_store(uri)
+        self.keys: list[str] = []
+        whole = self.store.client.get_metric_history
+
+        def history(run_id: str, key: str) -> Any:
+            self.keys.append(key)
+            return whole(run_id, key)
+
+        self.store.client.get_metric_history = history  # type: ignore[method-assign]
+
+    def lr(self) -> Curve:
+        _, [record] = load_runs(self.store, Selection(["kept"]))
+        assert record.lr is not None
+        assert record.clock.steps[-1] == STEPS - 1
+        return record.lr["SGD/0"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def uri(folder: Path) -> Iterator[str]:
+    """A server with one real fit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with mlflow_server(f"sqlite:///{folder}/mlflow.db", folder / "log") as address:
+            yield address
+
+
+@pytest.fixture(scope="module")
+def lrs(uri: str, folder: Path) -> Curve:
+    callback = LearningRateScheduler(SGDR(10))
+    make_trainer(folder, callback, MLflowTracker(uri, "kept"), max_epochs=4).fit(Tiny(), loader(10))
+    return Curve(tuple(range(STEPS)), tuple(expected(callback, STEPS)))
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Histories of ten points are long ones."""
+    monkeypatch.setattr("lightning_lrsched.compare.histories._PAGE", 10)
+
+
+def test_a_long_curve_comes_from_its_file(uri: str, lrs: Curve) -> None:
+    asked = Asked(uri)
+    assert asked.lr() == lrs
+    assert "lr/SGD/0" not in asked.keys
+
+
+@pytest.mark.parametrize("fault", ["other values", "end cut off", "no archive"])
+def test_a_file_that_does_not_hold_what_the_server_has_is_passed_over(
+    uri: str, lrs: Curve, folder: Path, fault: str
+) -> None:
+    import numpy as np
+
+    [path] = folder.rglob("schedule/steps/*.npz")
+    content = path.read_bytes()
+    stored = dict(np.load(path))
+    if fault == "other values":
+        stored["bits0"][0, 0, 3] += 2
+    elif fault == "end cut off":
+        stored = {key: part[..., :-1] if key in ("steps0", "bits0") else part for key, part in stored.items()}
+    try:
+        if fault == "no archive":
+            path.write_bytes(b"PK")
+        else:
+            np.savez_compressed(path, **stored)
+        asked = Asked(uri)
+        assert asked.lr() == lrs
+    finally:
+        path.write_bytes(content)
+    assert asked.keys == ["lr/SGD/0"]
