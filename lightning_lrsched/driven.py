@@ -84,6 +84,7 @@ class DrivenScheduler(RealStepScheduler):
         self.monitor = monitor
         self.strict = strict
         self.fed_epoch = -1
+        self.by_callback = False  # set where the callback advances it: then a call of step does nothing
         self.shadow = shadow or ShadowOptimizer(optimizer)
         for scheduler in nested(driven):
             scheduler.optimizer = self.shadow
@@ -121,7 +122,12 @@ class DrivenScheduler(RealStepScheduler):
                 self.drive()
 
     def step(self, *args: Any, **kwargs: Any) -> None:
-        """Advance the scheduler if Lightning (or the user) is who advances it, and not before the warmup is over."""
+        """Advance the scheduler if Lightning (or the user) is who advances it; a call beside the callback's is none."""
+        if not self.by_callback:
+            self.advance(*args, **kwargs)
+
+    def advance(self, *args: Any, **kwargs: Any) -> None:
+        """Advance the scheduler at the end of an epoch, or with a metric; not before the warmup is over."""
         asked = self.advances == "epoch" or (self.advances == "validation" and (args or kwargs))
         if asked and self.real_steps > self.warmup_updates:
             self.drive(*args, **kwargs)

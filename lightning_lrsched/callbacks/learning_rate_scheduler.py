@@ -91,7 +91,7 @@ class LearningRateScheduler(Callback):
         self.on_horizon_change = on_horizon_change
         self.run = RunLength()
         self.schedulers: list[RealStepScheduler] = []
-        self._left_off: tuple[int, list[int]] = (0, [])
+        self._left_off: tuple[int, list[tuple[int, dict[str, Any] | None]]] = (0, [])
         self._end = math.inf
         self._watch = EpochWatch()
 
@@ -187,8 +187,8 @@ class LearningRateScheduler(Callback):
         for scheduler in self.schedulers:
             if not isinstance(self.recipe.main, Driven):
                 self._feed(trainer, scheduler, last_chance=True)
-            elif getattr(scheduler, "advances", "step") == "epoch" and not pl_module.automatic_optimization:
-                scheduler.step()
+            elif isinstance(scheduler, DrivenScheduler) and scheduler.advances == "epoch" and scheduler.by_callback:
+                scheduler.advance()
 
     def _feed(self, trainer: pl.Trainer, scheduler: RealStepScheduler, *, last_chance: bool) -> None:
         """Give a plateau its metric, the same on every rank: the module's own once an epoch, ours every time."""
@@ -202,7 +202,7 @@ class LearningRateScheduler(Callback):
         if metric is not None:
             if not isinstance(self.recipe.main, Driven):
                 scheduler.fed_epoch = trainer.current_epoch
-            scheduler.step(metric)
+            scheduler.advance(metric)
         elif last_chance and scheduler.strict:
             raise MisconfigurationException(
                 f"Plateau.monitor = {scheduler.monitor!r} is not logged in validation. Logged are: "
@@ -224,9 +224,9 @@ class LearningRateScheduler(Callback):
 
     def _disarm(self, trainer: pl.Trainer) -> None:
         """Let go of the optimizers, and remember where for another fit with the same Trainer."""
-        self._left_off = (trainer.global_step, [scheduler.real_steps for scheduler in self.schedulers])
         for scheduler in self.schedulers:
             scheduler.disarm()
+        self._left_off = (trainer.global_step, [(each.real_steps, _seen_by(each)) for each in self.schedulers])
 
     def _attach(self, trainer: pl.Trainer, optimizer: Optimizer) -> None:
         """Install one scheduler for one optimizer, in the place of the module's own if it is to be wrapped."""
@@ -245,6 +245,8 @@ class LearningRateScheduler(Callback):
             )
         scheduler = self._make(trainer, optimizer, own[0] if own else None)
         by_epoch = isinstance(scheduler, DrivenScheduler) and scheduler.advances == "epoch"
+        if isinstance(scheduler, DrivenScheduler) and not own:
+            scheduler.by_callback = not by_epoch or not trainer.lightning_module.automatic_optimization
         replace_config(trainer, own[0] if own else None, scheduler, "epoch" if by_epoch else "step")
         self.schedulers.append(scheduler)
 
@@ -303,9 +305,10 @@ class LearningRateScheduler(Callback):
             return int(restored["real_steps"])
         if trainer.global_step == 0:
             return 0
-        steps, counts = self._left_off
-        if steps == trainer.global_step and index < len(counts):
-            return counts[index]
+        steps, left = self._left_off
+        if steps == trainer.global_step and index < len(left):
+            count, scheduler.restored = left[index]
+            return count
         step = trainer.global_step // len(self.schedulers)
         rank_zero_warn(
             "The checkpoint holds no state of LearningRateScheduler (the run was begun without it, or with another "
@@ -356,3 +359,8 @@ class LearningRateScheduler(Callback):
             main = scheduler.description["plan"]["main"]
             front = "" if self.recipe.warmup is None else f"{self.recipe.warmup} in front of "
             rank_zero_info(f"{front}{main} ({head})")
+
+
+def _seen_by(scheduler: RealStepScheduler) -> dict[str, Any] | None:
+    """Return the state of a plateau: unlike a count of steps, what it has seen cannot be had again."""
+    return scheduler.state_dict() if getattr(scheduler, "advances", "step") == "validation" else None

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.optim import LBFGS, SGD, Adam, Optimizer
+from torch.optim.lr_scheduler import StepLR
 
-from lightning_lrsched import SGDR, LearningRateScheduler, Plan, RunLength
+from lightning_lrsched import SGDR, LearningRateScheduler, Plan, Plateau, RunLength, TorchScheduler
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer
 from tests.callbacks.test_resume import Saves
 
@@ -141,3 +142,55 @@ def test_own_accumulation_is_told_by_steps_per_epoch(tmp_path: Path, stranger: S
     make_trainer(tmp_path, callback, stranger, max_epochs=5).fit(Accumulates(), loader(BATCHES))
     assert callback.run == RunLength(15, 3)
     assert stranger.group() == expected(callback, 15)
+
+
+class StepsByEpoch(Manual):
+    """Calls ``step`` of its scheduler at the end of every epoch, with its metric or without, as other code must."""
+
+    metric = False
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> None:
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(self.weight.sum())
+        optimizer.step()
+
+    def on_train_epoch_end(self) -> None:
+        scheduler: Any = self.lr_schedulers()
+        if self.metric:
+            scheduler.step(self.trainer.callback_metrics["val_loss"])
+        else:
+            scheduler.step()
+
+
+class StepsByMetric(StepsByEpoch):
+    """Gives the scheduler a metric that grows."""
+
+    metric = True
+
+
+class LeavesIt(StepsByEpoch):
+    """Calls nothing, as our users may."""
+
+    def on_train_epoch_end(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("main", "module"),
+    [
+        pytest.param(TorchScheduler(lambda optimizer: StepLR(optimizer, 2, 0.5)), StepsByEpoch, id="by epoch"),
+        pytest.param(Plateau(patience=1, factor=0.5), StepsByMetric, id="plateau"),
+    ],
+)
+def test_a_user_who_steps_a_driven_scheduler_too_gets_no_double_step(
+    tmp_path: Path, main: Any, module: type[StepsByEpoch]
+) -> None:
+    def used(made: Tiny) -> list[float]:
+        made.score = float
+        stranger, callback = Stranger(), LearningRateScheduler(main, warmup=3, steps_per_epoch=4)
+        make_trainer(tmp_path, callback, stranger, max_epochs=6).fit(made, loader(4))
+        return stranger.group()
+
+    assert used(module()) == used(LeavesIt()) == used(Tiny())
+    assert len(set(used(Tiny())[4:])) > 1
