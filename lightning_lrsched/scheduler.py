@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.checks import refusal
 from lightning_lrsched.timeline import Timeline
-from lightning_lrsched.tracks import Track, highest_floor
+from lightning_lrsched.tracks import Track, highest_floor, separate_tensors
 
 Observer: TypeAlias = Callable[[int, list[float]], None]
 """Called after each real step with its index (from 0) and the lr that it used in every parameter group."""
@@ -167,6 +167,7 @@ class RealStepScheduler(LRScheduler):
         """Read the base lrs of groups that have none yet: at the start, and when groups were added or loaded."""
         self._groups = self.optimizer.param_groups
         self._known = len(self._groups)
+        separate_tensors(self._groups)
         for group in self._groups:
             group.setdefault("initial_lr", float(group["lr"]))
 

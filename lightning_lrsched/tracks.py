@@ -152,12 +152,29 @@ def is_other(found: Any, expected: float) -> bool:
 
 def write_value(group: Group, key: str, value: float) -> None:
     """Write a value into a group: into the first of the betas for a momentum, into the tensor that is there."""
-    if key not in group:
-        group["betas"] = (value, *group["betas"][1:])
-    elif isinstance(group[key], torch.Tensor):
-        group[key].fill_(value)
-    else:
+    there = group[key] if key in group else group["betas"][0]
+    if isinstance(there, torch.Tensor):
+        there.fill_(value)
+    elif key in group:
         group[key] = value
+    else:
+        group["betas"] = (value, *group["betas"][1:])
+
+
+def separate_tensors(groups: list[Group]) -> None:
+    """Give each group tensors of its own: torch hands the same one, its default, to every group without a value."""
+    seen: set[int] = set()
+
+    def own(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(own(each) for each in value)
+        if not isinstance(value, torch.Tensor) or id(value) not in seen:
+            seen.add(id(value))
+            return value
+        return value.detach().clone()
+
+    for group in groups:
+        group.update({key: own(value) for key, value in group.items() if key != "params"})
 
 
 def highest_floor(timeline: Timeline) -> float:

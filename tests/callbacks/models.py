@@ -119,7 +119,7 @@ class Stranger(Callback):
         def record(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             lrs.append([float(group["lr"]) for group in optimizer.param_groups])
             group = optimizer.param_groups[0]
-            self.momenta.append(group["betas"][0] if "betas" in group else group.get("momentum", 0.0))
+            self.momenta.append(float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0)))
 
         return record
 
