@@ -21,6 +21,7 @@ from lightning_lrsched.callbacks.trainer_access import (
     is_smoke_test,
     logger_step,
     repeat_validation,
+    restores_late,
     validation_is_due,
 )
 from lightning_lrsched.checks import check_choice, check_flag, refusal
@@ -180,12 +181,15 @@ class CycleCheckpoint(Checkpoint):
         self._source = None
         if not is_smoke_test(trainer):
             find_source(trainer, self.every).release()
-            self._keeper.check(trainer, fresh=trainer.global_step == 0 and not self._restored)
+            if not restores_late(trainer):
+                self._keeper.check(trainer, restored=self._restored)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the cycle that training goes on in, and tell what the fit means for its cycles."""
         if is_smoke_test(trainer):
             return
+        if restores_late(trainer):
+            self._keeper.check(trainer, restored=self._restored)
         keeper, self._ended_at, self._restored, self._latest, self._lr = self._keeper, -1, False, None, None
         source = self._source = find_source(trainer, self.every, keeper.place)
         keeper.take_up(trainer, source)
@@ -216,7 +220,7 @@ class CycleCheckpoint(Checkpoint):
             self._advance(trainer, end.cycle)
             if self.keep != "best":
                 self._keeper.keep(trainer, Kept("", end.step, trainer.current_epoch, lr=end.lr), end.weights, end=True)
-        self._advance(trainer, source.last)
+        self._advance(trainer, source.last, wait=trainer.world_size > 1)
         if not source.ended or self._ended_at == source.counter.real_steps:
             return
         self._ended_at = source.counter.real_steps
@@ -339,6 +343,7 @@ class CycleCheckpoint(Checkpoint):
 
     def _judge(self, trainer: pl.Trainer, source: CycleSource, score: float) -> None:
         """Keep the present weights as the best of their cycle or as its end, if they are."""
+        self._keeper.land(trainer)
         ledger, step = self._keeper.ledger, source.counter.real_steps
         self._latest = (step, score)
         ledger.measure(step, score)
@@ -347,17 +352,14 @@ class CycleCheckpoint(Checkpoint):
             self._keeper.keep(trainer, self._present(trainer, step), best=best, end=end)
         else:
             self._keeper.write_list(trainer)
-        self._stop_if_stale(trainer, source)
+        if self.patience is not None and source.ended and ledger.stale_if_closed >= self.patience:
+            trainer.should_stop = True
 
     def _keep_end(self, trainer: pl.Trainer, source: CycleSource) -> None:
         """Keep the present weights as the end of their cycle, unless that was done."""
+        self._advance(trainer, source.last)
         if self._keeper.ledger.wants_end(source.counter.real_steps):
             self._keeper.keep(trainer, self._present(trainer, source.counter.real_steps), end=True)
-
-    def _stop_if_stale(self, trainer: pl.Trainer, source: CycleSource) -> None:
-        """Stop the fit at a cycle's end when too many cycles in a row were no better than all before."""
-        if self.patience is not None and source.ended and self._keeper.ledger.stale_if_closed >= self.patience:
-            trainer.should_stop = True
 
     def _present(self, trainer: pl.Trainer, step: int) -> Kept:
         """Return what is known of the present weights."""
@@ -370,9 +372,9 @@ class CycleCheckpoint(Checkpoint):
         lr = None if self._lr is None else float(self._lr)
         return Place(source.counter.real_steps, source.last, trainer.current_epoch, lr)
 
-    def _advance(self, trainer: pl.Trainer, cycle: int) -> None:
-        """Close every cycle that ended before the one that the latest step belonged to."""
-        while self._keeper.ledger.running.cycle < cycle:
+    def _advance(self, trainer: pl.Trainer, cycle: int, *, wait: bool = True) -> None:
+        """Close every cycle that ended before that of the latest step; later, if its last file is still written."""
+        while self._keeper.ledger.running.cycle < cycle and (wait or not self._keeper.landing):
             self._keeper.close(trainer, complete=True)
 
     def _cadence_back(self) -> None:

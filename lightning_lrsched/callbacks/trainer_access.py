@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -122,9 +123,45 @@ def end_logger_as(logger: Logger, status: str) -> None:
     vars(logger)["finalize"] = finalize
 
 
+def restores_late(trainer: pl.Trainer) -> bool:
+    """Return whether callbacks get their state only after ``on_fit_start``, as under FSDP and FSDP2."""
+    return trainer.strategy.restore_checkpoint_after_setup
+
+
 def writes_later(trainer: pl.Trainer) -> bool:
     """Return whether a checkpoint is written by another thread after `save_checkpoint` has returned."""
     return isinstance(trainer.strategy.checkpoint_io, AsyncCheckpointIO)
+
+
+def save_then(trainer: pl.Trainer, path: str, then: Callable[[], None], *, weights_only: bool) -> Future[None] | None:
+    """Save a checkpoint, on all ranks, and do something on rank zero as soon as it is written.
+
+    With AsyncCheckpointIO another thread writes it, after those that it was given before, and keeps an error for the
+    next save, of whatever file, which it breaks. Here it is the result's error.
+
+    Returns:
+        The result that is to come; None where all is done.
+    """
+    io = trainer.strategy.checkpoint_io
+    if not (trainer.is_global_zero and isinstance(io, AsyncCheckpointIO)):
+        trainer.save_checkpoint(path, weights_only)
+        if trainer.is_global_zero:
+            then()
+        return None
+    io._ensure_setup()
+    writer = io._executor
+    assert writer is not None
+    before: Future[BaseException | None] = writer.submit(lambda: io._error)
+    trainer.save_checkpoint(path, weights_only)
+
+    def follow() -> None:
+        error = io._error
+        if error is not None and error is not before.result():
+            io._error = None
+            raise error
+        then()
+
+    return writer.submit(follow)
 
 
 def validation_is_due(trainer: pl.Trainer) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsspec.core import url_to_fs
+
+from lightning_lrsched.ensemble.sharded import is_sharded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -131,7 +132,7 @@ def _of_callback(checkpoint: Any) -> Iterable[Member]:
 def _named(source: str, tracking_uri: str | None) -> list[Member]:
     """Return the members of a folder, of a list, of a single checkpoint, or of an MLflow run."""
     fs, _ = url_to_fs(source)
-    if fs.isdir(source):
+    if fs.isdir(source) and not is_sharded(source):
         lists = sorted(str(path) for path in fs.glob(f"{source.rstrip('/')}/cycles*.json"))
         if not lists:
             raise EnsembleError(f"the folder {source} has no cycles.json. Pass the paths of its checkpoints")
@@ -228,13 +229,13 @@ def _recommended(members: list[Member]) -> list[Member]:
     return [replace(one, recommended=one is chosen) for one in members]
 
 
-def fetched(member: Member, tracking_uri: str | None = None) -> Path | str:
-    """Return the file of a member, downloaded from MLflow if it is there."""
+def fetched(member: Member, folder: str, tracking_uri: str | None = None) -> str:
+    """Return the file of a member, or the folder of its shards, downloaded from MLflow into a folder if it is there."""
     if not member.path.startswith("models:/"):
         return member.path
     from mlflow import MlflowClient
     from mlflow.artifacts import download_artifacts
 
     location = MlflowClient(tracking_uri).get_logged_model(member.path.removeprefix("models:/")).artifact_location
-    folder = Path(download_artifacts(location, dst_path=tempfile.mkdtemp(), tracking_uri=tracking_uri))
-    return next(iter(sorted(folder.glob("*.ckpt"))), folder)
+    there = Path(download_artifacts(location, dst_path=folder, tracking_uri=tracking_uri))
+    return str(next(iter(sorted(there.glob("*.ckpt"))), there))

@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from lightning_lrsched.checks import check_choice
 from lightning_lrsched.ensemble.members import EnsembleError, Member, fetched, find_members, worse_members
+from lightning_lrsched.ensemble.sharded import is_sharded, joined
 
 _AVERAGES = ("probabilities", "logits")
 _WORSE = ("warn", "refuse", "allow")
@@ -150,6 +152,8 @@ def load_member(
 ) -> pl.LightningModule:
     """Return a module with the weights of a checkpoint, which is read without unpickling anything else.
 
+    A sharded one is put together first, see `ensemble.sharded.joined`.
+
     Args:
         member: a member, or the path of a checkpoint.
         module: the module's class, or a module to copy.
@@ -159,13 +163,16 @@ def load_member(
     Raises:
         EnsembleError: if the checkpoint cannot be read so, or does not fit the module.
     """
-    path = str(fetched(member, tracking_uri) if isinstance(member, Member) else member)
+    path = str(member.path if isinstance(member, Member) else member)
     try:
-        if isinstance(module, pl.LightningModule):
-            loaded = _copied(module)
-            loaded.load_state_dict(_weights(path))
-        else:
-            loaded = module.load_from_checkpoint(path, map_location="cpu", weights_only=True, **arguments)
+        with TemporaryDirectory() as folder:
+            path = fetched(member, folder, tracking_uri) if isinstance(member, Member) else path
+            file = joined(path, folder) if is_sharded(path) else path
+            if isinstance(module, pl.LightningModule):
+                loaded = _copied(module)
+                loaded.load_state_dict(_weights(file))
+            else:
+                loaded = module.load_from_checkpoint(file, map_location="cpu", weights_only=True, **arguments)
     except Exception as error:
         name = type(module).__name__ if isinstance(module, pl.LightningModule) else module.__name__
         line = next(iter(str(error).splitlines()), type(error).__name__)

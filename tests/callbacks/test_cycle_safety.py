@@ -139,7 +139,7 @@ def test_weights_that_do_not_fit_the_disk_are_told_before_training(tmp_path: Pat
     trainer = make_trainer(tmp_path)
     trainer.strategy.connect(module)
     with pytest.raises(MisconfigurationException, match=r"MB are free, and the weights alone have 4e\+09 MB"):
-        keeper.check(trainer, fresh=True)
+        keeper.check(trainer, restored=False)
 
 
 @RESUMED

@@ -1,5 +1,6 @@
 """What `trainer_access` takes from Lightning without a promise; a release that changes one of these fails here."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler, StochasticWeightAveraging
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch import Tensor
 from torch.optim import SGD
@@ -230,6 +232,31 @@ def test_a_checkpoint_that_is_written_later_is_recognised(tmp_path: Path) -> Non
     make_trainer(tmp_path, looks, max_epochs=1).fit(Tiny(), loader(1))
     make_trainer(tmp_path, looks, max_epochs=1, plugins=[AsyncCheckpointIO()]).fit(Tiny(), loader(1))
     assert looks.seen == [False, True]
+
+
+def test_what_follows_a_write_waits_for_it_and_gets_its_error(tmp_path: Path) -> None:
+    class Saves(Callback):
+        def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            (tmp_path / "taken").write_text("no folder")
+            for name in ("first", "taken/below", "last"):
+                there = partial(self.there.append, name)
+                result = trainer_access.save_then(trainer, str(tmp_path / name), there, weights_only=True)
+                self.errors.append(None if result is None else result.exception())
+
+        def __init__(self) -> None:
+            self.there: list[str] = []
+            self.errors: list[BaseException | None] = []
+
+    saves = Saves()
+    make_trainer(tmp_path, saves, max_epochs=1, plugins=[AsyncCheckpointIO()]).fit(Tiny(), loader(1))
+    assert saves.there == ["first", "last"]
+    assert [type(error).__name__ for error in saves.errors] == ["NoneType", "FileExistsError", "NoneType"]
+
+
+def test_who_restores_callbacks_late_is_known(tmp_path: Path) -> None:
+    late = ModelParallelStrategy()
+    assert trainer_access.restores_late(make_trainer(tmp_path, strategy=late, devices=2))
+    assert not trainer_access.restores_late(make_trainer(tmp_path))
 
 
 def test_the_module_holds_other_weights_while_they_are_saved(tmp_path: Path) -> None:

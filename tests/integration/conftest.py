@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start Python with arguments in the folder of the test; the output goes to ``log``."""
+    with starting(tmp_path) as begin:
+        yield begin
+
+
+@contextmanager
+def starting(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start Python with arguments in a folder, and end what is left of it."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -33,11 +40,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "CUDA_VISIBLE_DEVICES": "",
         }
-        with (tmp_path / "log").open("w", encoding="utf-8") as log:
+        with (folder / "log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 # ctrl-C counts also where these tests run in the background of a shell, which ignores it
                 ["env", "--default-signal=INT", sys.executable, *map(str, arguments)],
-                cwd=tmp_path,
+                cwd=folder,
                 env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -6,14 +6,16 @@ import posixpath
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from string import Formatter
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from fsspec.core import url_to_fs
 from lightning_utilities.core.rank_zero import rank_zero_warn
 
-from lightning_lrsched.callbacks.trainer_access import writes_later
+from lightning_lrsched.callbacks.trainer_access import save_then
 from lightning_lrsched.checks import refusal
 
 LIST = "cycles"
@@ -39,6 +41,7 @@ class CycleFolder:
         self.path = path
         self.leftovers = dict(leftovers or {})
         self._fs, _ = url_to_fs(path)
+        self._writing: Future[None] | None = None
         self.local = "file" in _protocols(self._fs)
 
     def join(self, name: str) -> str:
@@ -59,6 +62,7 @@ class CycleFolder:
         while self.exists(path) and path not in self.leftovers:
             version += 1
             path = self.join(f"{stem}-v{version}{suffix}")
+        self.remove_half([path])
         return path
 
     def space(self) -> int | None:
@@ -91,24 +95,41 @@ class CycleFolder:
     def save(self, trainer: pl.Trainer, path: str, *, weights_only: bool) -> str | None:
         """Save a checkpoint on all ranks, whole or not at all, and return what went wrong, the same on every rank.
 
-        A disk that is full must not end the training: the earlier files stay, and the next one may fit.
+        A disk that is full must not end the training: the earlier files stay, and the next one may fit. Where another
+        thread writes the file, `landed` says what went wrong there.
         """
-        under = path if not self.local or writes_later(trainer) else path + _PARTIAL
+        under = path + _PARTIAL if self.local else path
         saved, failure = False, None
-        try:
-            trainer.save_checkpoint(under, weights_only)
+
+        def publish() -> None:
+            nonlocal saved
             saved = True
-            if trainer.is_global_zero and under != path:
-                self._publish(under, path)
-        except OSError as error:
-            if not trainer.is_global_zero:
+            if under != path:
+                _publish(under, path)
+
+        try:
+            self._writing = save_then(trainer, under, publish, weights_only=weights_only)
+        except BaseException as error:
+            failure, of_all = _refused_write(error)
+            if failure is None or not (trainer.is_global_zero or of_all):
                 raise
-            failure = str(error) or type(error).__name__
-            self.remove([under] if under != path else [])
-            if not saved:
+            if trainer.is_global_zero:
+                self.remove([under] if under != path else [])
+            if not (saved or of_all):
                 trainer.strategy.barrier("Trainer.save_checkpoint")  # where the other ranks wait
         self.leftovers.pop(path, None)
         return trainer.strategy.broadcast(failure)
+
+    @property
+    def writing(self) -> bool:
+        """Whether another thread is writing the latest checkpoint; asked on rank zero."""
+        return self._writing is not None and not self._writing.done()
+
+    def landed(self, trainer: pl.Trainer) -> str | None:
+        """Wait until the latest checkpoint is written and return what went wrong, the same on every rank."""
+        writing, self._writing = self._writing, None
+        error = None if writing is None else writing.exception()
+        return trainer.strategy.broadcast(None if error is None else str(error) or type(error).__name__)
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove checkpoints, on rank zero; what cannot be removed is told."""
@@ -122,16 +143,6 @@ class CycleFolder:
     def remove_half(self, paths: Iterable[str]) -> None:
         """Remove what a killed run left half written of these."""
         self.remove(path + _PARTIAL for path in paths if self.local)
-
-    def _publish(self, under: str, path: str) -> None:
-        """Give a file its final name when all of it is on the disk."""
-        if os.path.isdir(under):
-            if os.path.exists(path):
-                shutil.rmtree(path)
-        else:
-            with open(under, "rb") as file:
-                os.fsync(file.fileno())
-        os.replace(under, path)
 
 
 def resolved(dirpath: str) -> str:
@@ -187,6 +198,37 @@ def checkpoint_name(
         return f"{name.replace('/', '_')}={value}" if auto_insert else value
 
     return _FIELD.sub(put, filename)
+
+
+def _publish(under: str, path: str) -> None:
+    """Give a checkpoint its final name when all of it is on the disk; a sharded one is a folder."""
+    sharded = os.path.isdir(under)
+    for name in [entry.path for entry in os.scandir(under)] if sharded else [under]:
+        with open(name, "rb") as file:
+            os.fsync(file.fileno())
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif sharded and os.path.exists(path):
+        os.remove(path)
+    os.replace(under, path)
+
+
+def _refused_write(error: BaseException) -> tuple[str | None, bool]:
+    """Return what a disk refused, None if that is not it, and whether every rank knows: shards are written by all."""
+    if not torch.distributed.is_available():
+        return _refusal(error), False
+    from torch.distributed.checkpoint.api import CheckpointException
+
+    if not isinstance(error, CheckpointException):
+        return _refusal(error), False
+    return next((told for failure, _ in error.failures.values() if (told := _refusal(failure))), None), True
+
+
+def _refusal(error: BaseException) -> str | None:
+    """Return what a disk refused; torch's own writer tells it by an error of its source file, ``inline_container``."""
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):
+        return "torch could not write all of it, the disk is probably full"
+    return (str(error) or type(error).__name__) if isinstance(error, OSError) else None
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

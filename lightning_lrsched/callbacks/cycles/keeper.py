@@ -15,7 +15,7 @@ from lightning_lrsched.callbacks.cycles.files import LIST, CycleFolder, checkpoi
 from lightning_lrsched.callbacks.cycles.ledger import Kept, KeptCycle, Ledger
 from lightning_lrsched.callbacks.cycles.sources import CycleSource, Place
 from lightning_lrsched.callbacks.cycles.start import needed_bytes
-from lightning_lrsched.callbacks.trainer_access import weights_to_save
+from lightning_lrsched.callbacks.trainer_access import weights_to_save, writes_later
 
 _FORM = 1
 
@@ -27,6 +27,14 @@ class Wanted(NamedTuple):
     auto_insert: bool
     weights_only: bool
     monitor: str | None
+
+
+class Landing(NamedTuple):
+    """A checkpoint that another thread is writing."""
+
+    path: str
+    replaced: list[str]
+    before: dict[str, Any]
 
 
 class CycleKeeper:
@@ -53,6 +61,12 @@ class CycleKeeper:
         self._list_failed = False
         self._lost: dict[int, Kept] = {}
         self._pending: dict[str, int] = {}
+        self._landing: Landing | None = None
+
+    @property
+    def landing(self) -> bool:
+        """Whether another thread is writing the latest checkpoint; known on rank zero alone."""
+        return self._landing is not None and self.folder.writing
 
     def settle(self, folder: str) -> None:
         """Write to this folder from now on."""
@@ -65,19 +79,20 @@ class CycleKeeper:
         self.ledger.begin()
         self.folder.leftovers.clear()
         self.run, self.place, self.due, self.unjudged, self._list = "", None, False, None, ""
-        self._lost, self._pending = {}, {}
+        self._lost, self._pending, self._landing = {}, {}, None
 
-    def check(self, trainer: pl.Trainer, *, fresh: bool) -> None:
+    def check(self, trainer: pl.Trainer, *, restored: bool) -> None:
         """Write the list of cycles, the first of all writes, and see whether one checkpoint fits on the disk.
 
         Args:
             trainer: the Trainer.
-            fresh: whether a new run begins, which gets a list of its own.
+            restored: whether the state of an interrupted run was taken over; else a new one may begin, with a list of
+                its own.
 
         Raises:
             MisconfigurationException: on every rank, if the folder takes no file or the disk is too full.
         """
-        if fresh:
+        if trainer.global_step == 0 and not restored:
             self.begin()
         trouble = self._trouble(trainer) if trainer.is_global_zero else None
         self.run, self._list, trouble = trainer.strategy.broadcast((self.run, self._list, trouble))
@@ -89,6 +104,7 @@ class CycleKeeper:
 
     def take_up(self, trainer: pl.Trainer, source: CycleSource) -> None:
         """Go on where a fit before or an interrupted run left off; a run that is new has nothing to go on with."""
+        self.land(trainer)
         ledger, folder = self.ledger, self.folder
         if not ledger.begun:
             ledger.running = KeptCycle(source.last)
@@ -137,6 +153,7 @@ class CycleKeeper:
             best: whether they are the best so far.
             end: whether they are the end.
         """
+        self.land(trainer)
         ledger, before = self.ledger, self.ledger.state()
         there = ledger.there(kept.step)
         if there is not None:
@@ -151,16 +168,23 @@ class CycleKeeper:
             with weights_to_save(trainer, weights, weights_only=weights_only):
                 failure = self.folder.save(trainer, kept.path, weights_only=weights_only)
             if failure is not None:
-                ledger.restore(before)
-                rank_zero_warn(
-                    f"CycleCheckpoint could not save {kept.path}: {failure}. The earlier checkpoints are whole. "
-                    "Training goes on, and the next checkpoint is tried again; make room for it"
-                )
-                replaced = []
+                replaced = self._take_back(kept.path, failure, before)
+            elif writes_later(trainer):
+                self._landing = Landing(kept.path, replaced, before)
+                return
         self._remove(trainer, replaced)
+
+    def land(self, trainer: pl.Trainer) -> None:
+        """Wait until the latest checkpoint is written, by whatever thread, then remove what it replaces."""
+        landing, self._landing = self._landing, None
+        if landing is not None:
+            failure = self.folder.landed(trainer)
+            replaced = landing.replaced if failure is None else self._take_back(landing.path, failure, landing.before)
+            self._remove(trainer, replaced)
 
     def close(self, trainer: pl.Trainer, *, complete: bool) -> None:
         """Close the running cycle, and remove what is not needed any more."""
+        self.land(trainer)
         ledger, cycle = self.ledger, self.ledger.running.cycle
         running = ledger.running
         if self.wanted.monitor is not None and ledger.keep != "end" and running.best is None:
@@ -182,6 +206,7 @@ class CycleKeeper:
 
     def drop(self, trainer: pl.Trainer) -> None:
         """Remove what was kept of the running cycle."""
+        self.land(trainer)
         self._remove(trainer, self.ledger.drop())
 
     def write_list(self, trainer: pl.Trainer) -> None:
@@ -207,11 +232,21 @@ class CycleKeeper:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
+        self._landing = None
         self.ledger.restore(state)
         self.run, self._list = state["run"], state["list"]
         self.place = None if state["place"] is None else Place(*state["place"])
         self.due = state["due"]
         self.unjudged = None if state["unjudged"] is None else Kept(**state["unjudged"])
+
+    def _take_back(self, path: str, failure: str, before: dict[str, Any]) -> list[str]:
+        """Undo what a checkpoint that was not written has changed; nothing is to be removed then."""
+        self.ledger.restore(before)
+        rank_zero_warn(
+            f"CycleCheckpoint could not save {path}: {failure}. The earlier checkpoints are whole. "
+            "Training goes on, and the next checkpoint is tried again; make room for it"
+        )
+        return []
 
     def _trouble(self, trainer: pl.Trainer) -> str | None:
         """Settle the list of this run and write it; return what stands in the way of the first checkpoint."""
