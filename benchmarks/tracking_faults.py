@@ -1,0 +1,404 @@
+"""What tracking takes of the training thread while something is wrong: a row for each fault.
+
+    python benchmarks/tracking_faults.py [--steps 3000] [--groups 1 8] [--fault slow 500 ...] [--quick]
+
+Every fit is real, and so are the faults: ``mlflow server`` behind a proxy that answers as ill servers do, a sqlite
+file that another process has locked, a spool that cannot be made. A process of its own trains; another one makes the
+fault and is told when it is to begin. In each step everything that the tracker does in the training thread is timed, on
+the clock and as CPU time of the thread: its hooks, the record of the step, the auditor. What an empty function takes so
+is taken off. The table has the median of the steps, the largest hold-up of one, and beside it the largest of a loop
+that takes as long and does nothing: what the machine itself held up. The first step opens the run; it has a column of
+its own. "as untracked" says whether the fit ended with the bits of one without a tracker; "arrived" counts the points
+of the first group's lr in the store after ``lrsched replay``.
+
+The figures mean something on an idle machine alone. ``--quick`` shows in seconds that it works, and measures nothing.
+"""
+
+import argparse
+import json
+import logging
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+HOOKS = ("on_fit_start", "on_train_batch_start", "on_validation_end", "on_train_epoch_end")
+LOCKED_SECONDS = 7.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is wrong.
+
+    Args:
+        name: what stands in the table.
+        http: whether the fit writes to the server through the proxy; else to a sqlite file.
+        mode: what the proxy does from the fault on; see `Proxy`.
+        at: share of the steps after which it begins.
+        until: share of the steps after which the proxy is well again; None for never.
+        settings: arguments of the tracker.
+    """
+
+    name: str
+    http: bool = True
+    mode: str | int = "ok"
+    at: float = 0.25
+    until: float | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
+
+
+FAULTS = {
+    "none-http": Fault("none, http"),
+    "none-sqlite": Fault("none, sqlite", http=False),
+    "down": Fault("server down from the start", mode="down", at=0.0),
+    "down-middle": Fault("server down in the middle, and back", mode="down", until=0.75),
+    "down-for-good": Fault("server down in the middle, for good", mode="down"),
+    "slow": Fault("an answer that takes 10 s", mode="slow"),
+    "500": Fault("answers 500", mode=500, until=0.75),
+    "429": Fault("answers 429", mode=429, until=0.75),
+    "cut": Fault("cuts connections", mode="cut", until=0.75),
+    "401": Fault("wrong credentials (401)", mode=401, at=0.0),
+    "read-only": Fault("spool that cannot be written", http=False, settings=(("spool_dir", "/proc/lrsched"),)),
+    "locked": Fault("sqlite locked by another writer, 7 s", http=False),
+    "deleted": Fault("run deleted in the middle", http=False),
+}
+
+
+class Worker:
+    """The training process: it imports once, and fits what it is told to, one job after the other."""
+
+    def serve(self) -> None:
+        """Answer each line of the input with a line for each event, and one with the result."""
+        quiet()
+        for line in sys.stdin:
+            job = json.loads(line)
+            tell({"result": self.fit(**job)})
+
+    def fit(  # noqa: PLR0917
+        self, folder: str, uri: str | None, steps: int, groups: int, events: list[int], settings: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Fit once, with the tracker or without; return the weights and what each step paid."""
+        import torch
+
+        from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
+        from tests.callbacks.models import Tiny, loader, make_trainer
+
+        def configure(module: Tiny) -> torch.optim.Optimizer:
+            more: list[dict[str, Any]] = [
+                {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.1 / (index + 2)} for index in range(groups - 1)
+            ]
+            return torch.optim.SGD([{"params": module.parameters()}, *more], lr=0.1)
+
+        times, module = Times(), Tiny(configure)
+        times.calibrate()
+        schedule = LearningRateScheduler(SGDR("20%"), warmup="5%")
+        given = {"deliver_every": 0.5, "request_timeout": 15.0, "flush_timeout": 10.0} | settings
+        tracker = [] if uri is None else [MLflowTracker(uri, "faults", **given)]
+        with timed(times):
+            callbacks = [schedule, *tracker, pacer(times, set(events))]
+            trainer = make_trainer(Path(folder), *callbacks, max_epochs=2)
+            trainer.fit(module, loader(steps // 2))
+        run = tracker[0].run_id if tracker else None
+        return {"weights": [module.weight.item(), module.bias.item()], "run": run} | times.summary()
+
+
+class Times:
+    """What each step pays for tracking, in nanoseconds."""
+
+    def __init__(self) -> None:
+        self.wall: list[int] = []
+        self.cpu: list[int] = []
+        self.idle: list[int] = []
+        self._step = [0, 0]
+        self._none = [0, 0]
+
+    def add(self, wall: int, cpu: int) -> None:
+        """Count what the tracker did once, less what the clocks take."""
+        self._step[0] += wall - self._none[0]
+        self._step[1] += cpu - self._none[1]
+
+    def calibrate(self) -> None:
+        """Time a function that does nothing."""
+        empty, seen = clocked(self, lambda: None), []
+        for _ in range(1000):
+            empty()
+            seen.append(self._step)
+            self._step = [0, 0]
+        self._none = [int(median(times)) for times in zip(*seen, strict=True)]
+
+    def end_step(self) -> None:
+        """Close a step, and do nothing for as long as the tracker took."""
+        self.wall.append(self._step[0])
+        self.cpu.append(self._step[1])
+        begin = time.perf_counter_ns()
+        while time.perf_counter_ns() - begin < self._step[0] and len(self.wall) > 1:
+            pass
+        self.idle.append(time.perf_counter_ns() - begin)
+        self._step = [0, 0]
+
+    def summary(self) -> dict[str, float]:
+        """Return medians in microseconds and the largest in milliseconds, the first step apart."""
+        return {
+            "opening": self.wall[0] / 1e6,
+            "wall": median(self.wall[1:]) / 1e3,
+            "cpu": median(self.cpu[1:]) / 1e3,
+            "worst": max(self.wall[1:]) / 1e6,
+            "worst_cpu": max(self.cpu[1:]) / 1e6,
+            "idle": max(self.idle[1:]) / 1e6,
+        }
+
+
+@contextmanager
+def timed(times: Times) -> Iterator[None]:
+    """Time everything that the tracker does in the training thread."""
+    from lightning_lrsched import MLflowTracker
+    from lightning_lrsched.callbacks.audit import Auditor
+    from lightning_lrsched.tracking.recorder import StepRecorder
+
+    own = [*((MLflowTracker, name) for name in HOOKS), (StepRecorder, "__call__"), (Auditor, "__call__")]
+    with ExitStack() as stack:
+        for kind, name in own:
+            stack.enter_context(patch.object(kind, name, clocked(times, getattr(kind, name))))
+        yield
+
+
+def clocked(times: Times, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that is timed."""
+
+    def call(*given: Any, **named: Any) -> Any:
+        cpu, wall = time.thread_time_ns(), time.perf_counter_ns()
+        try:
+            return function(*given, **named)
+        finally:
+            end = time.perf_counter_ns()
+            times.add(end - wall, time.thread_time_ns() - cpu)
+
+    return call
+
+
+def pacer(times: Times, events: set[int]) -> Any:
+    """Return a callback that works 2 ms in each step, closes it, and tells the steps at which something happens."""
+    import torch
+    from lightning.pytorch.callbacks import Callback
+
+    class Pacer(Callback):
+        def __init__(self) -> None:
+            self.work = torch.ones(100, 100)
+
+        def on_train_batch_end(self, trainer: Any, *_: object) -> None:
+            end = time.perf_counter() + 0.002
+            while time.perf_counter() < end:
+                self.work @ self.work
+            times.end_step()
+            if trainer.global_step in events:
+                tell({"event": trainer.global_step})
+                sys.stdin.readline()  # until the fault is there
+
+    return Pacer()
+
+
+def quiet() -> None:
+    """Leave the output to the results."""
+    warnings.filterwarnings("ignore")
+    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def tell(line: dict[str, Any]) -> None:
+    """Write a line of JSON."""
+    print(json.dumps(line), flush=True)
+
+
+class Bench:
+    """Makes the faults, and has the worker train meanwhile."""
+
+    def __init__(self, folder: Path, proxy: Any, store: str, worker: "subprocess.Popen[str]") -> None:
+        self.folder, self.proxy, self.store, self.worker = folder, proxy, store, worker
+
+    def fit(
+        self, name: str, uri: str | None, steps: int, groups: int, acts: dict[int, Callable[[], None]], **more: Any
+    ) -> dict[str, Any]:
+        """Train once; at some steps something happens."""
+        job = {"folder": str(self.folder / name), "uri": uri, "steps": steps, "groups": groups, "events": [*acts]}
+        self._send(job | {"settings": more})
+        assert self.worker.stdout is not None
+        for line in self.worker.stdout:
+            if not line.startswith("{"):
+                continue
+            told = json.loads(line)
+            if "result" in told:
+                return dict(told["result"])
+            acts[told["event"]]()
+            self._send({})
+        raise SystemExit(f"the training process ended with {self.worker.wait()}")
+
+    def _send(self, line: dict[str, Any]) -> None:
+        assert self.worker.stdin is not None
+        self.worker.stdin.write(json.dumps(line) + "\n")
+        self.worker.stdin.flush()
+
+    def measure(self, key: str, steps: int, groups: int, *, flush: float) -> dict[str, Any]:
+        """Train through one fault; return its row."""
+        fault, name = FAULTS[key], f"{key}-{groups}"
+        local = f"sqlite:///{self.folder / name}.db"
+        uri = self.proxy.uri if fault.http else local
+        store = self.store if fault.http else local
+        self.proxy.mode = fault.mode if fault.http and fault.at == 0 else "ok"
+        if not fault.http:
+            prepared(store)
+        acts: dict[int, Callable[[], None]] = {}
+        if fault.http and fault.at:
+            acts[int(steps * fault.at)] = lambda: setattr(self.proxy, "mode", fault.mode)
+        if fault.until:
+            acts[int(steps * fault.until)] = lambda: setattr(self.proxy, "mode", "ok")
+        if key == "locked":
+            acts[int(steps * fault.at)] = lambda: lock(store)
+        if key == "deleted":
+            acts[int(steps * fault.at)] = lambda: delete_run(store)
+        plain = self.fit(f"{name}-plain", None, steps, groups, {})
+        found = self.fit(name, uri, steps, groups, acts, flush_timeout=flush, **dict(fault.settings))
+        self.proxy.mode = "ok"
+        arrived = self.arrived(name, uri, store, found["run"])
+        return found | {
+            "name": fault.name,
+            "groups": groups,
+            "same": found["weights"] == plain["weights"],
+            "arrived": arrived,
+        }
+
+    def arrived(self, name: str, uri: str, store: str, run: str | None) -> int:
+        """Replay what was left, and count the points of the first group; a step that is there twice counts twice."""
+        from mlflow import MlflowClient
+
+        from lightning_lrsched.tracking.replay import find_spools, replay
+
+        client = MlflowClient(store)
+        if name.startswith("deleted"):
+            client.restore_run(str(run))
+        for parent in [self.folder / name / "lrsched_spool"] if (self.folder / name / "lrsched_spool").exists() else []:
+            for spool in find_spools(parent):
+                run = patiently(lambda spool=spool: replay(spool, uri).run_id)  # type: ignore[misc]
+        return 0 if run is None else len(client.get_metric_history(run, "lr/SGD/0"))
+
+
+def patiently(action: Callable[[], Any]) -> Any:
+    """Do something that another process keeps from being done for a moment: a thread that has not given up yet."""
+    from lightning_lrsched.tracking.spool import SpoolError
+
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return action()
+        except SpoolError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def prepared(store: str) -> None:
+    """Make MLflow's tables."""
+    from mlflow import MlflowClient
+
+    MlflowClient(store).search_experiments()
+
+
+def lock(store: str) -> None:
+    """Lock a sqlite file for some seconds."""
+    other = sqlite3.connect(store.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False, timeout=30)
+    other.execute("BEGIN EXCLUSIVE")
+    threading.Timer(LOCKED_SECONDS, other.close).start()
+
+
+def delete_run(store: str) -> None:
+    """Delete the run that is being written."""
+    from mlflow import MlflowClient
+
+    client, deadline = MlflowClient(store), time.monotonic() + 20
+    while time.monotonic() < deadline:
+        experiment = client.get_experiment_by_name("faults")
+        runs = client.search_runs([experiment.experiment_id]) if experiment is not None else []
+        if runs:
+            client.delete_run(runs[0].info.run_id)
+            return
+        time.sleep(0.05)
+    raise SystemExit("no run to delete")
+
+
+def table(rows: list[dict[str, Any]], steps: int) -> str:
+    """Return the rows as a table."""
+    lines = [
+        "| fault | groups | us a step (median) | CPU us a step (median) | largest hold-up, ms | of it CPU, ms "
+        "| of an idle loop, ms | opening, ms | as untracked | arrived |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row['name']} | {row['groups']} | {row['wall']:.1f} | {row['cpu']:.1f} | {row['worst']:.1f} | "
+        f"{row['worst_cpu']:.1f} | {row['idle']:.1f} | {row['opening']:,.0f} | {'yes' if row['same'] else 'NO'} | "
+        f"{row['arrived']:,} of {steps:,} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+@contextmanager
+def bench(folder: Path, *, http: bool) -> Iterator[Bench]:
+    """Start the worker, and the server and its proxy where they are needed."""
+    from tests.integration.tracking_server import Proxy, Server
+
+    store = f"sqlite:///{folder / 'server.db'}"
+    server = Server(folder, store)
+    proxy = Proxy(server.port)
+    command = [sys.executable, __file__, "--worker"]
+    worker = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, start_new_session=True
+    )
+    try:
+        if http:
+            server.start()
+            proxy.open()
+        yield Bench(folder, proxy, store, worker)
+    finally:
+        worker.kill()
+        worker.communicate()
+        proxy.close()
+        server.stop()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--groups", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--fault", nargs="+", default=[*FAULTS], choices=[*FAULTS])
+    parser.add_argument("--quick", action="store_true", help="60 steps: shows that it works")
+    args = parser.parse_args(arguments)
+    steps, flush = (60, 0.5) if args.quick else (args.steps, 10.0)
+    quiet()
+    rows = []
+    http = any(FAULTS[key].http for key in args.fault)
+    with tempfile.TemporaryDirectory() as name, bench(Path(name), http=http) as made:
+        for groups in args.groups:
+            for key in args.fault:
+                rows.append(made.measure(key, steps, groups, flush=flush))
+                sys.stderr.write(f"{rows[-1]}\n")
+    print(f"{steps:,} steps a fit\n\n{table(rows, steps)}")
+    return 0 if all(row["same"] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--worker"]:
+        Worker().serve()
+    else:
+        sys.exit(main())

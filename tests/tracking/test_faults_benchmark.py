@@ -1,0 +1,20 @@
+"""The benchmark of the faults works: its figures are for an idle machine."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "tracking_faults.py"
+
+
+def test_a_row_for_each_fault_says_that_the_fit_is_the_untracked_one_and_that_all_arrived() -> None:
+    command = [sys.executable, str(SCRIPT), "--quick", "--groups", "2", "--fault", "read-only", "deleted"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith(("| spool", "| run"))]
+    assert [row[0] for row in rows] == ["| spool that cannot be written", "| run deleted in the middle"]
+    for row in rows:
+        assert row[-2:] == ["yes", "60 of 60 |"]
+        assert all(re.fullmatch(r"[\d,.]+", figure) for figure in row[1:-2])
+        assert float(row[2]) > 0
