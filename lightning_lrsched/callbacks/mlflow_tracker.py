@@ -35,7 +35,7 @@ from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.pick import Earlier, pick_target
 from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder
-from lightning_lrsched.tracking.session import Options, Session, spool_parent
+from lightning_lrsched.tracking.session import Left, Options, Session, spool_parent
 from lightning_lrsched.tracking.sink import key_part
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings
@@ -75,6 +75,10 @@ class MLflowTracker(Callback):
         spool_dir: where the spool goes; None for ``lrsched_spool`` in the trainer's ``default_root_dir``.
         deliver_every: seconds between two deliveries of points that do not make a full batch.
         request_timeout: seconds a request to a tracking server may take; ``MLFLOW_HTTP_REQUEST_TIMEOUT`` wins.
+
+    Attributes:
+        left: what MLflow had not taken when the latest fit ended: its ``spool``, for ``lrsched replay``, and whether
+            some is ``lost``; None if all arrived.
 
     Raises:
         ValueError: when constructed, if a value is refused, with a valid example.
@@ -118,6 +122,7 @@ class MLflowTracker(Callback):
         self.deliver_every = deliver_every
         self.request_timeout = request_timeout
         self._check()
+        self.left: Left | None = None
         self._session: Session | None = None
         self._earlier: Earlier | None = None  # the run of the checkpoint that was loaded for this fit
         self._latest: Earlier | None = None  # the run of this fit, or of the one before
@@ -181,6 +186,7 @@ class MLflowTracker(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Be ready to open a run, once in this fit."""
         self._opened = not trainer.is_global_zero or is_smoke_test(trainer)
+        self.left = None
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -300,7 +306,7 @@ class MLflowTracker(Callback):
             hook.remove()
         self._hooks.clear()
         if session is not None:
-            session.close(status)
+            self.left = session.close(status)
             self._latest = session.earlier
 
 

@@ -26,6 +26,10 @@ _DEFAULTS = {
 }
 
 
+class Undelivered(Exception):
+    """A run was trained to its end, and MLflow does not have all of it; the message says what comes next."""
+
+
 class Progress(Protocol):
     """Who is told how far a sweep is."""
 
@@ -60,7 +64,8 @@ def run_sweep(config: SweepConfig, progress: Progress, uri: str | None = None) -
     """Train every combination of a sweep that has no finished run yet, each with its own seed and the same budget.
 
     A run that failed does not stop the others. One that an earlier call left unfinished is put into MLflow's trash and
-    trained anew. Only one process at a time may train a sweep.
+    trained anew; one that was trained to its end, but not taken by MLflow as a whole, is delivered from its spool. Only
+    one process at a time may train a sweep.
 
     Args:
         config: the sweep.
@@ -77,7 +82,7 @@ def run_sweep(config: SweepConfig, progress: Progress, uri: str | None = None) -
     status = "KILLED"
     try:
         children = runs.children()
-        done = {key for key, known in children.items() if any(run.info.status == "FINISHED" for run in known)}
+        done = {key for key, known in children.items() if any(runs.completed(run) for run in known)}
         result.kept = [each.name for each in wanted if each.fingerprint in done]
         progress.begin(len(wanted), len(result.kept))
         for each in wanted:
@@ -139,6 +144,8 @@ def _train(config: SweepConfig, combination: Combination, runs: SweepRuns, uri: 
             callbacks += _own_callbacks(config, combination)
             trainer = L.Trainer(**given, logger=False, default_root_dir=folder, callbacks=callbacks)
             trainer.fit(module, datamodule=data)
+        status = "FAILED"  # a run that lacks points is not finished
+        _check_delivered(callbacks[-1], runs, run_id)
         status = "FINISHED"
     except SystemExit as stopped:  # what Lightning makes of ctrl-C
         raise KeyboardInterrupt from stopped
@@ -148,6 +155,18 @@ def _train(config: SweepConfig, combination: Combination, runs: SweepRuns, uri: 
     finally:
         runs.client.set_terminated(run_id, status)
     return None
+
+
+def _check_delivered(tracker: L.Callback, runs: SweepRuns, run_id: str) -> None:
+    """Refuse to call a run finished of which MLflow does not have every point."""
+    assert isinstance(tracker, MLflowTracker)
+    left = tracker.left
+    if left is None:
+        return
+    if left.lost or left.spool is None:
+        raise Undelivered("it was trained, and some of it never reached MLflow. The same command trains it again")
+    runs.keep_spool(run_id, left.spool)
+    raise Undelivered(f"it was trained, and the rest is in {left.spool}. The same command delivers it")
 
 
 @contextmanager

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from lightning_lrsched.configs import ConfigError
 from lightning_lrsched.sweep.combinations import Combination
+from lightning_lrsched.tracking.replay import replay
+from lightning_lrsched.tracking.spool import SpoolError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 _SWEEP, _SETTINGS, _OWNER = "lrsched.sweep", "lrsched.sweep.settings", "lrsched.sweep.process"
+_SPOOL = "lrsched.sweep.spool"  # of a run that was trained to its end: where the points are that MLflow lacks
 _PARENT = "mlflow.parentRunId"
 _PAGE = 1000
 
@@ -86,6 +89,25 @@ class SweepRuns:
         params = [Param(key, value) for key, value in combination.params().items()]
         self.client.log_batch(run_id, params=params, synchronous=True)
         return run_id
+
+    def keep_spool(self, run_id: str, spool: Path) -> None:
+        """Remember where the rest of a run is that was trained to its end."""
+        self.client.set_tag(run_id, _SPOOL, str(spool), synchronous=True)
+
+    def completed(self, run: "Run") -> bool:
+        """Return whether a run is finished and whole; the rest of one that was trained to its end is delivered now."""
+        if run.info.status == "FINISHED":
+            return True
+        spool = Path(run.data.tags.get(_SPOOL, ""))
+        if not (spool / "spool.json").is_file():
+            return False
+        try:
+            replay(spool, self.client.tracking_uri)
+        except SpoolError as error:
+            raise ConfigError(f"{run.info.run_name}: {error}") from error
+        self.client.delete_tag(run.info.run_id, _SPOOL)
+        self.client.set_terminated(run.info.run_id, "FINISHED")
+        return True
 
     def discard(self, run: "Run") -> None:
         """Put a run that did not finish into MLflow's trash, from where ``mlflow runs restore`` brings it back."""

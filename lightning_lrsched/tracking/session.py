@@ -31,6 +31,19 @@ class Options:
     settings: Settings = field(default_factory=Settings)
 
 
+@dataclass(frozen=True)
+class Left:
+    """What the store has not taken when a fit ended.
+
+    Args:
+        spool: where it is kept, for a replay; None where nothing could be kept.
+        lost: whether some of it is not there either.
+    """
+
+    spool: Path | None
+    lost: bool
+
+
 class Session:
     """Opens the spool and the writer of a fit, and closes them.
 
@@ -62,24 +75,25 @@ class Session:
         target = self.target
         return Earlier(self.run_id, target.token, masked(target.uri), target.experiment, target.experiment_id)
 
-    def close(self, status: str) -> None:
+    def close(self, status: str) -> Left | None:
         """Deliver the rest and end the run; what is not taken in time is told, with the command that delivers it."""
         writer, timeout = self.writer, self._options.flush_timeout
         if writer.close(timeout, status):
             if writer.infinite_values:
                 count, key = len(writer.infinite_values), writer.infinite_values[0]
                 self._tell(f"MLflow takes no infinite values: {count} of {key!r} were left out")
-            return
+            return None
         reason = writer.reason or "it does not answer"
         message = f"MLflow has not taken everything in {timeout:g} s (flush_timeout): {reason}."
         if self._spool is not None:
             message += (
                 f" The rest is kept in {self._spool.folder}. Deliver it with: lrsched replay {self._spool.folder}"
             )
-        lost = writer.journal.dropped
-        if lost or (self._spool is None or writer.journal.refused):
-            message += f" There was no room for it on the disk: {lost or 'the last'} steps are lost"
+        lost = bool(writer.journal.dropped) or self._spool is None or writer.journal.refused
+        if lost:
+            message += f" There was no room for it on the disk: {writer.journal.dropped or 'the last'} steps are lost"
         self._tell(message)
+        return Left(None if self._spool is None else self._spool.folder, lost)
 
     def _make_spool(self) -> Spool | None:
         """Return a spool, or None, told, where none can be written."""

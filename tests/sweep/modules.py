@@ -1,6 +1,8 @@
 """Modules that the sweeps of the tests name by their import path."""
 
 import os
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +55,14 @@ class WithoutLr(Noisy):
 
     def __init__(self) -> None:
         super().__init__(0.1)
+
+
+class Locks(Noisy):
+    """Where a file ``lock`` is, another writer has the store for four seconds when the first fit ends."""
+
+    def on_train_end(self) -> None:
+        if Path("lock").exists():
+            Path("lock").unlink()
+            other = sqlite3.connect("mlflow.db", isolation_level=None, check_same_thread=False)
+            other.execute("BEGIN EXCLUSIVE")
+            threading.Timer(4.0, other.close).start()

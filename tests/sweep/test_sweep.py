@@ -17,7 +17,7 @@ from mlflow.entities import Run, ViewType
 
 from lightning_lrsched.cli import main
 from tests.sweep.conftest import sweep_file
-from tests.tracking.reading import history, keys, runs
+from tests.tracking.reading import history, keys, repeated, runs
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["constant, seed 0", "constant, seed 1", "sgdr, seed 0", "sgdr, seed 1"]
@@ -151,6 +151,28 @@ def test_a_run_that_fails_stops_no_other_and_is_trained_again(
     assert [run.info.status for run in parents(uri)] == ["FINISHED"]
 
 
+def test_a_run_that_lacks_points_is_not_finished_until_they_are_delivered(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, quick = {"class_path": "tests.sweep.modules.Locks"}, {"flush_timeout": 1.0, "deliver_every": 60}
+    file = str(sweep_file(tmp_path, module=module, tracker=quick, schedules={"constant": "Constant"}, seeds=[0]))
+    (tmp_path / "lock").touch()
+    with pytest.warns(UserWarning, match="MLflow has not taken everything in 1 s|Tracking fails"):
+        assert main(["sweep", file]) == 1
+    told = capsys.readouterr().out
+    assert "failed: constant, seed 0: Undelivered: it was trained, and the rest is in " in told
+    assert [run.info.status for run in children(uri)] == ["FAILED"]
+    first = children(uri)[0].info.run_id
+
+    assert main(["sweep", file]) == 0
+    assert "0 runs trained, 1 had finished before, 0 failed" in capsys.readouterr().out
+    assert [run.info.status for run in children(uri)] == ["FINISHED"]
+    assert children(uri)[0].info.run_id == first
+    assert [step for step, _ in history(uri, children(uri)[0], "lr/SGD/0")] == list(range(10))
+    assert repeated(uri) == []
+    assert not list(tmp_path.rglob("lrsched_spool"))
+
+
 def test_a_second_process_is_refused_while_the_first_trains(
     uri: str, tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,15 +246,25 @@ def test_the_comparison_shows_the_children_and_not_the_parent(
     assert "small: 4 runs" in out
 
 
-@pytest.mark.parametrize("name", ["sweep-digits.yaml"])
-def test_the_sweeps_of_the_folder_train(name: str, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "count"), [("sweep-digits.yaml", 8), ("sweep-sgdr.yaml", 6)])
+def test_the_sweeps_of_the_folder_train(
+    name: str, count: int, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     text = (ROOT / "mlflow_configs" / name).read_text(encoding="utf-8")
     short = re.sub(r"max_epochs: \d+", "max_epochs: 4", re.sub(r"seeds: .*", "seeds: [0]", text))
     (tmp_path / "short.yaml").write_text(re.sub(r"T_0: \d+ep", "T_0: 1ep", short), encoding="utf-8")
     assert main(["sweep", "short.yaml"]) == 0
     assert {run.info.status for run in children(uri)} == {"FINISHED"}
-    assert len(children(uri)) == 8
+    assert len(children(uri)) == count
+
+
+def test_every_sweep_of_the_folder_is_tried_and_told() -> None:
+    folder = ROOT / "mlflow_configs"
+    names = {path.name for path in folder.glob("sweep-*.yaml")}
+    assert names == {"sweep-digits.yaml", "sweep-sgdr.yaml"}
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in names)
 
 
 def test_the_program_finds_classes_of_the_folder_it_is_called_in(uri: str, tmp_path: Path) -> None:
