@@ -109,17 +109,18 @@ class TrackedCycles:
                 metric = {"key": f"checkpoint/{monitor}", "value": kept.score}
                 metric |= {"step": axis, "timestamp": timestamp}
             facts = {"cycle": cycle.cycle, "role": roles, "step": kept.step, "epoch": kept.epoch, "lr": kept.lr}
-            if self._upload and "://" not in kept.path:  # what lies in a store of its own is not copied
+            if self._upload:
                 name = f"cycle-{cycle.cycle}-{roles.replace('+', '-')}"
                 facts |= {"complete": cycle.complete, "mode": getattr(callback, "mode", "min")}
-                writer.task(models.checkpoint(Path(kept.path).absolute(), key, name, facts, metric))
+                path = kept.path if "://" in kept.path else Path(kept.path).absolute()
+                writer.task(models.checkpoint(path, key, name, facts, metric))
 
     def _mark_best(self, callback: Callback, writer: Writer) -> None:
         """Mark the best of all that was taken, when it is another one."""
         path = getattr(callback, "best_model_path", "")
         finished: Iterable[Finished] = getattr(callback, "finished_cycles", ())
         rows = [(cycle, kept) for cycle in finished for kept in cycle.kept if kept.path == path]
-        if not self._upload or not rows or "://" in path or self._best.get(callback.state_key) == path:
+        if not self._upload or not rows or self._best.get(callback.state_key) == path:
             return
         self._best[callback.state_key] = path
         key = _key(callback, *rows[0])

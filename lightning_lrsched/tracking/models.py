@@ -1,7 +1,9 @@
 """Kept checkpoints as MLflow's logged models: one for each file, with its metric, found again instead of made twice."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,12 +19,12 @@ ALIAS = "best"
 
 
 def checkpoint(
-    path: Path, key: str, name: str, facts: Mapping[str, Any], metric: Mapping[str, Any] | None
+    path: Path | str, key: str, name: str, facts: Mapping[str, Any], metric: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the task to store a checkpoint as a logged model.
 
     Args:
-        path: the file, or the folder of a sharded one.
+        path: the file, or the folder of a sharded one; a URL where it lies in a store of its own.
         key: what it is known by: the same for the same weights, other for all others.
         name: the model's name.
         facts: what the UI shows and a search can filter by: cycle, step, lr, role.
@@ -59,19 +61,17 @@ def store(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 
-    path = Path(task["path"])
     experiment = client.get_run(run_id).info.experiment_id
     model = find(client, experiment, task["key"])
-    if model is None:
-        if not path.exists():
-            raise FileNotFoundError(f"the checkpoint {path} is gone and cannot be uploaded")
-        tags = {KEY: task["key"], **{f"lrsched.{name}": value for name, value in task["facts"].items()}}
-        model = client.create_logged_model(experiment, task["name"], run_id, tags, dict(task["facts"]))
-    if model.status != LoggedModelStatus.READY:
-        if path.is_dir():
-            client.log_model_artifacts(model.model_id, str(path))
-        else:
-            client.log_model_artifact(model.model_id, str(path))
+    if model is None or model.status != LoggedModelStatus.READY:
+        with at_hand(task["path"]) as path:
+            if model is None:
+                tags = {KEY: task["key"], **{f"lrsched.{name}": value for name, value in task["facts"].items()}}
+                model = client.create_logged_model(experiment, task["name"], run_id, tags, dict(task["facts"]))
+            if path.is_dir():
+                client.log_model_artifacts(model.model_id, str(path))
+            else:
+                client.log_model_artifact(model.model_id, str(path))
         client.finalize_logged_model(model.model_id, "READY")
     metric = task["metric"]
     linked = {output.model_id for output in _outputs(client, run_id)}
@@ -81,6 +81,31 @@ def store(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
     if metric is not None and not model.metrics:
         point = Metric(**metric, model_id=model.model_id, run_id=run_id)
         client.log_batch(run_id, metrics=[point], synchronous=True)
+
+
+@contextmanager
+def at_hand(path: str) -> Iterator[Path]:
+    """Have a checkpoint on the local disk for as long as it is uploaded: one in a store of its own is copied.
+
+    Raises:
+        FileNotFoundError: if it is gone.
+    """
+    gone = f"the checkpoint {path} is gone and cannot be uploaded"
+    if "://" not in path:
+        if not Path(path).exists():
+            raise FileNotFoundError(gone)
+        yield Path(path)
+        return
+    from fsspec.core import url_to_fs
+
+    fs, name = url_to_fs(path)
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / name.rpartition("/")[2]
+        try:
+            fs.get(name, str(copy))
+        except FileNotFoundError:
+            raise FileNotFoundError(gone) from None
+        yield copy
 
 
 def mark(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:

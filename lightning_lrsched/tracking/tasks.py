@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_lrsched.tracking.curve import Curve, draw
+from lightning_lrsched.tracking.models import at_hand
 from lightning_lrsched.tracking.sink import ModelSink, Sink
 
 _FOLDER = "schedule"
@@ -46,7 +47,8 @@ def perform(task: Mapping[str, Any], sink: Sink) -> None:
         case {"do": "model" | "best"} if isinstance(sink, ModelSink):
             sink.store_model(task)
         case {"do": "model", "path": path}:
-            sink.upload(Path(path), "checkpoints")
+            with at_hand(path) as local:
+                sink.upload(local, "checkpoints")
         case {"do": "best"}:
             pass
         case _:

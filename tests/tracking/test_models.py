@@ -7,6 +7,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from fsspec.core import url_to_fs
 from lightning.pytorch.callbacks import Callback
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
@@ -21,8 +22,15 @@ from tests.tracking.reading import history, only_run, repeated, runs
 METRIC = "checkpoint/val_loss"
 
 
-def fit(folder: Path, uri: str, *others: Callback, score: Any = lambda step: abs(step - 7) / 10, **given: Any) -> Any:
-    checkpoint = CycleCheckpoint("val_loss", dirpath=folder / "cycles", validate_at_end=True)
+def fit(
+    folder: Path,
+    uri: str,
+    *others: Callback,
+    score: Any = lambda step: abs(step - 7) / 10,
+    dirpath: Any = None,
+    **given: Any,
+) -> Any:
+    checkpoint = CycleCheckpoint("val_loss", dirpath=dirpath or folder / "cycles", validate_at_end=True)
     tracker = MLflowTracker(uri, "study", registered_model="tiny")
     callbacks = [LearningRateScheduler(SGDR(5)), checkpoint, tracker, *others]
     make_trainer(folder, *callbacks, val_check_interval=2).fit(Tiny(score=score), **given)
@@ -121,6 +129,27 @@ def test_one_that_was_half_stored_is_finished_and_never_marked_before(uri: str, 
     (found,) = client.search_logged_models([run.info.experiment_id])
     assert (found.model_id, str(found.status), len(found.metrics or ())) == (half.model_id, "READY", 1)
     assert [artifact.path for artifact in client.list_logged_model_artifacts(found.model_id)] == ["a.ckpt"]
+
+
+def test_checkpoints_in_a_store_of_their_own_are_copied(uri: str, tmp_path: Path) -> None:
+    """The memory of this process stands for a bucket."""
+    fs, _ = url_to_fs("memory://")
+    checkpoint = fit(tmp_path, uri, dirpath="memory://bucket/cycles")
+    found, client = stored(uri), MlflowClient(uri)
+    kept = sorted((one.step, one.path) for row in checkpoint.finished_cycles for one in row.kept)
+    assert [int(model.params["step"]) for model in found] == [step for step, _ in kept]
+    for model, (_, path) in zip(found, kept, strict=True):
+        (artifact,) = client.list_logged_model_artifacts(model.model_id)
+        file = mlflow.artifacts.download_artifacts(f"{model.artifact_location}/{artifact.path}", tracking_uri=uri)
+        assert artifact.path == Path(path).name
+        assert Path(file).read_bytes() == fs.cat_file(path)
+    marked = [int(model.params["step"]) for model in found if model.tags.get(models.BEST)]
+    assert marked == [step for step, path in kept if path == checkpoint.best_model_path]
+    assert list(tmp_path.rglob("*.partial")) == []
+    fs.rm("/bucket", recursive=True)
+    task = models.checkpoint(kept[0][1], "gone", "cycle-0-end", {"cycle": 0}, None)
+    with pytest.raises(FileNotFoundError, match=r"memory://bucket/cycles/.* is gone"):
+        models.store(client, only_run(uri).info.run_id, task)
 
 
 def test_an_upload_that_failed_is_done_later_from_the_disk(
