@@ -59,6 +59,7 @@ def deliver(args: argparse.Namespace) -> None:
         else:
             status = f", status {done.status}" if done.status else ""
             unread = f", {done.unread} bytes of an unfinished record left out" if done.unread else ""
+            unread += f", schedule/steps lacks some steps: {done.unpacked}" if done.unpacked else ""
             sys.stdout.write(f"{folder}: {done.points} points to run {done.run_id}{status}{unread}\n")
     if failed:
         raise CommandError("\nlrsched: ".join(failed))

@@ -1,6 +1,7 @@
 """Delivery: what a journal holds, brought to a sink in order, from where the last delivery stopped."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Delivery:
         self.written = 0
         self.unread = 0
         self.status: str | None = None
+        self.unpacked = ""  # why the packed steps lack a segment
         self._sink = sink
         self._spool = spool
         self._journal = journal
@@ -152,8 +154,14 @@ class Delivery:
             return
         source = self._spool.segment(self._segment)
         target = packed_path(self._spool, self._segment)
-        if source.exists() and not target.exists():
+        if not source.exists() or target.exists():
+            return
+        try:
             pack_segment(source.read_bytes(), target)
+        except OSError as refused:  # a full disk keeps no point from being delivered
+            self.unpacked = refused.strerror or str(refused)
+            with suppress(OSError):
+                target.with_suffix(".part").unlink(missing_ok=True)
 
 
 def packed_path(spool: Spool, segment: int) -> Path:

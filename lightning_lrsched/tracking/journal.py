@@ -178,7 +178,7 @@ class Journal:
                 os.close(fd)
         self._tell(
             f"The spool cannot be written ({reason.strerror or reason}): tracking goes on in memory, "
-            "and what the tracking server has not taken when the process ends is lost"
+            "without schedule/steps, and what the tracking server has not taken when the process ends is lost"
         )
 
     def _keep(self, record: bytes) -> None:

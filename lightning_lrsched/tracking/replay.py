@@ -29,12 +29,14 @@ class Replayed:
         points: points that were written now.
         unread: bytes at the end of the journal that are no complete record.
         status: what the run was set to; None if it was left as it is.
+        unpacked: why the packed steps lack some; empty where they are whole.
     """
 
     run_id: str
     points: int
     unread: int
     status: str | None
+    unpacked: str = ""
 
 
 def find_spools(path: Path) -> list[Path]:
@@ -108,7 +110,8 @@ def deliver(spool: Spool, sink: MlflowSink, progress: Callable[[int], None] = la
         tasks.upload_curve(sink, delivery.curves, title, picture)
     for path in spool.files():
         sink.upload(path, tasks.STEPS_FOLDER)
-    return Replayed(sink.run_id, delivery.written, delivery.unread, _finish(spool, sink, delivery.status))
+    status = _finish(spool, sink, delivery.status)
+    return Replayed(sink.run_id, delivery.written, delivery.unread, status, delivery.unpacked)
 
 
 def thinning_of(spool: Spool) -> Thinning:

@@ -82,6 +82,8 @@ class Session:
             if writer.infinite_values:
                 count, key = len(writer.infinite_values), writer.infinite_values[0]
                 self._tell(f"MLflow takes no infinite values: {count} of {key!r} were left out")
+            if writer.unpacked:
+                self._tell(f"schedule/steps lacks some steps ({writer.unpacked}); MLflow has every point")
             return None
         reason = writer.reason or "it does not answer"
         message = f"MLflow has not taken everything in {timeout:g} s (flush_timeout): {reason}."
@@ -110,7 +112,8 @@ class Session:
         except OSError as refused:
             self._tell(
                 f"The spool cannot be written in {self._options.spool_dir} ({refused.strerror or refused}): tracking "
-                "goes on in memory, and what the tracking server has not taken when the process ends is lost"
+                "goes on in memory, without schedule/steps, and what the tracking server has not taken when the process "
+                "ends is lost"
             )
             return None
 

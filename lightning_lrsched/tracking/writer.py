@@ -133,6 +133,11 @@ class Writer:
         """Keys of values that no tracker takes, one for each value."""
         return () if self._delivery is None else self._delivery.infinite
 
+    @property
+    def unpacked(self) -> str:
+        """Why the packed steps are not whole; empty where they are."""
+        return "" if self._delivery is None else self._delivery.unpacked
+
     def _deliver(self) -> None:
         """Deliver the points: a batch as soon as it is full, and what there is after a while or at the end."""
         delivery = self._attempt(self._begin)
@@ -144,7 +149,7 @@ class Writer:
             closing = self._closing.is_set()  # before the look: what is found then is all there is
             full = delivery.fill()
             if closing and not full:
-                self._guarded(delivery.finish)
+                delivery.finish()
             if (full or closing or time.monotonic() >= pushed + self._settings.deliver_every) and delivery.waiting:
                 if self._attempt(lambda: delivery.push() or True) is None:
                     return
@@ -188,13 +193,6 @@ class Writer:
             self._attempt(partial(_done, picture, self._sink), patience=1)  # if it cannot be drawn, nothing is lost
         results = [self._attempt(partial(_done, job, self._sink), patience=1) is not None for job in last]
         self._concluded = all(results)
-
-    def _guarded(self, action: Callable[[], None]) -> None:
-        """Do something of which nothing else depends: a full disk keeps no point from being delivered."""
-        try:
-            action()
-        except OSError as failure:
-            self._note_failure(failure)
 
     def _attempt(self, action: Callable[[], Any], patience: float = float("inf")) -> Any:
         """Do something, again and again with growing pauses. Return its result, or None when it is given up.

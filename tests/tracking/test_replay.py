@@ -48,6 +48,19 @@ def expected(steps: int = STEPS) -> list[tuple[int, float]]:
     return [(step, 1 / (step + 1)) for step in range(steps)]
 
 
+def test_a_replay_on_a_full_disk_delivers_every_point(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = left(tmp_path / "spools", uri)
+    (folder / "steps").rmdir()
+    (folder / "steps").touch()
+    assert main(["replay", str(folder)]) == 0
+    assert "schedule/steps lacks some steps: Not a directory" in capsys.readouterr().out
+    run = only_run(uri)
+    assert history(uri, run, LRS) == expected()
+    assert run.info.status == "FINISHED"
+
+
 @pytest.mark.parametrize(("status", "found"), [("FINISHED", "FINISHED"), ("FAILED", "FAILED"), (None, "KILLED")])
 def test_a_spool_becomes_the_run_that_the_fit_would_have_made(
     uri: str, tmp_path: Path, status: str | None, found: str

@@ -92,6 +92,19 @@ def test_many_segments_are_delivered_and_removed_while_training_goes_on(tmp_path
     assert len([name for name in sink.files if name.startswith("schedule/steps/")]) >= 6
 
 
+def test_steps_that_cannot_be_packed_keep_no_point(tmp_path: Path) -> None:
+    """A full disk between two segments: the thread must not end, and the user hears what is missing."""
+    spool, sink = make_spool(tmp_path), Keeps()
+    (spool.folder / "steps").rmdir()
+    (spool.folder / "steps").touch()
+    made = make(sink, spool, segment_bytes=2000)
+    record(made, 500)
+    assert made.close(10, "FINISHED")
+    assert sorted({point.step for point in sink.points}) == list(range(500))
+    assert sink.status == "FINISHED"
+    assert made.unpacked == "Not a directory"
+
+
 def test_jobs_run_in_their_order_beside_the_points(spool: Spool | None) -> None:
     seen: list[tuple[str, str]] = []
     made = make(Keeps(), spool)
