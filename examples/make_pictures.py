@@ -1,14 +1,17 @@
 """Run the examples for real, draw what they did: ``python -m examples.make_pictures [NAME ...]``."""
 
 import os
+import subprocess
 import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
 
-from examples.record import draw
+from examples.record import Record, draw
+from examples.sgdr_paper import figure
 
-IMAGES = Path(__file__).resolve().parent / "images"
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "examples" / "images"
 NAMES = (
     "warmup_cosine",
     "sgdr_cycles",
@@ -18,12 +21,52 @@ NAMES = (
     "finetune_groups",
     "transformer_warmup",
     "plateau_warmup",
+    "snapshot_ensemble",
 )
+PROGRAMS = ("cli", "ddp_torchrun", "tracking_server")
+"""Examples that are programs of their own; their pictures are drawn from what MLflow got."""
+
+
+def ran(name: str) -> dict[str, Record]:
+    """Run a program in this folder, and return what MLflow got of it."""
+    if name == "cli":
+        started("examples.cli.main", "fit", "--config", str(ROOT / "examples" / "cli" / "config.yaml"))
+        return {"SGDR": stored("sqlite:///mlflow.db", "cli")}
+    if name == "ddp_torchrun":
+        started("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "examples.ddp_torchrun")
+        return {"two processes": stored("sqlite:///ddp.db", "ddp")}
+    from tests.integration.browsing import mlflow_server
+
+    with mlflow_server("sqlite:///server.db", Path("log")) as uri:
+        started("examples.tracking_server", uri)
+        return {"SGDR": stored(uri, "tracking-server")}
+
+
+def started(*arguments: str) -> None:
+    """Run a module as a program."""
+    subprocess.run([sys.executable, "-m", *arguments], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+
+
+def stored(uri: str, experiment: str) -> Record:
+    """Return the lr and the validation loss of the one run of an experiment."""
+    from mlflow import MlflowClient
+
+    client, record = MlflowClient(uri), Record()
+    [run] = client.search_runs([each.experiment_id for each in client.search_experiments() if each.name == experiment])
+    lr, scores = (client.get_metric_history(run.info.run_id, key) for key in ("lr/SGD/0", "val_loss"))
+    record.lrs["group 0"] = sorted((point.step, point.value) for point in lr)
+    record.scores = sorted((point.step, point.value) for point in scores)
+    return record
+
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for name in sys.argv[1:] or NAMES:
-            draw(import_module(f"examples.{name}").main(), IMAGES / f"{name}.png")
-            print(f"wrote {IMAGES / name}.png")
+        for name in sys.argv[1:] or (*NAMES, *PROGRAMS, "sgdr_paper"):
+            path = IMAGES / f"{name}.png"
+            if name == "sgdr_paper":
+                figure(epochs=200, steps_per_epoch=20).savefig(path, dpi=60)
+            else:
+                draw(ran(name) if name in PROGRAMS else import_module(f"examples.{name}").main(), path)
+            print(f"wrote {path}")

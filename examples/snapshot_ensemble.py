@@ -1,12 +1,11 @@
 """Keep the end of every SGDR cycle, and compare single ends, their ensemble and their averaged weights.
 
-Run it with ``python examples/snapshot_ensemble.py`` in an environment that has ``lightning-lrsched[demo]``.
+Run it with ``python -m examples.snapshot_ensemble``.
 """
 
-import argparse
 import logging
+import sys
 import warnings
-from pathlib import Path
 
 import lightning as L
 import torch
@@ -14,9 +13,11 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from examples.record import Record
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
 from lightning_lrsched.cli import main as lrsched
 
+FOLDER = "snapshot_ensemble"
 Loader = DataLoader[tuple[Tensor, ...]]
 
 
@@ -73,33 +74,31 @@ def loaders() -> tuple[Loader, Loader]:
     return train, test
 
 
-def main() -> None:
-    """Train, list what was kept, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=40, help="multiples of 8 end with a complete cycle")
-    parser.add_argument("--output", type=Path, default=Path("snapshots"), help="folder of the checkpoints")
-    options = parser.parse_args()
+def main(quick: bool = False) -> dict[str, Record]:
+    """Train five cycles, list what was kept, and print the table."""
     warnings.filterwarnings("ignore", message=".*does not have many workers|.*LeafSpec|.*much worse")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     L.seed_everything(0, verbose=False)
+    length = 1 if quick else 8
     train, validation, _ = parts()
-    checkpoint = CycleCheckpoint("val_loss", dirpath=options.output, keep="end", validate_at_end=True)
+    checkpoint, record = CycleCheckpoint("val_loss", dirpath=FOLDER, keep="end", validate_at_end=True), Record()
     trainer = L.Trainer(
-        max_epochs=options.epochs,
+        max_epochs=5 * length,
         accelerator="cpu",
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[LearningRateScheduler(SGDR("8ep", eta_min=1e-4)), checkpoint],
+        callbacks=[LearningRateScheduler(SGDR(f"{length}ep", eta_min=1e-4)), checkpoint, record],
     )
     trainer.fit(Digits(), train, validation)
     print(f"recommended: {checkpoint.recommended_model_path}\n")
-    lrsched(["cycles", str(options.output)])
+    lrsched(["cycles", FOLDER])
     print()
-    here = Path(__file__).stem
-    if lrsched(["ensemble", str(options.output), "--module", f"{here}:Digits", "--data", f"{here}:loaders"]):
+    here = "examples.snapshot_ensemble"
+    if lrsched(["ensemble", FOLDER, "--module", f"{here}:Digits", "--data", f"{here}:loaders"]):
         raise SystemExit("the evaluation failed; the line above says why")
+    return {"SGDR": record}
 
 
 if __name__ == "__main__":
-    main()
+    main(quick="--quick" in sys.argv)

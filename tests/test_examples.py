@@ -1,11 +1,8 @@
 """Every example runs, on a small budget."""
 
-import os
 import re
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,8 +15,9 @@ from urllib.error import URLError
 import mlflow
 import pytest
 
-from examples.make_pictures import NAMES
+from examples.make_pictures import NAMES, PROGRAMS
 from examples.record import Record, draw
+from tests.processes import Start, starting
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 QUIET = [  # what Lightning says of such small fits
@@ -30,45 +28,27 @@ QUIET = [  # what Lightning says of such small fits
 ]
 
 
+SMALL_SERVER = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(tmp_path: Path) -> Iterator[Start]:
     """Start Python in the folder of the test, in a session of its own that is ended with the test."""
-    started: list[subprocess.Popen[str]] = []
-    elsewhere = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/elsewhere.db", "PYTHONPATH": str(EXAMPLES.parent)}
-    quiet = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "MLFLOW_DISABLE_TELEMETRY": "true"}
-
-    def begin(*arguments: str | Path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            cwd=tmp_path,
-            env=os.environ | elsewhere | quiet,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=10)
+    elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
+    with starting(tmp_path, MLFLOW_TRACKING_URI=elsewhere, MPLBACKEND="Agg", **SMALL_SERVER) as begin:
+        yield begin
 
 
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-def told_by(process: "subprocess.Popen[str]", seconds: float = 200) -> str:
+def told_by(process: "subprocess.Popen[str]", folder: Path, seconds: float = 200) -> str:
     """Return what a process has printed when it has ended well."""
-    told, _ = process.communicate(timeout=seconds)
+    process.wait(seconds)
+    told = (folder / "log").read_text(encoding="utf-8")
     assert process.returncode == 0, told[-3000:]
     return told
 
 
 def test_the_demo_keeps_a_checkpoint_of_each_cycle_and_says_where_everything_is(tmp_path: Path, start: Start) -> None:
-    told = told_by(start(EXAMPLES / "demo.py", "--epochs", "15", "--output", "out"))
+    told = told_by(start(EXAMPLES / "demo.py", "--epochs", "15", "--output", "out"), tmp_path)
     files = list((tmp_path / "out" / "checkpoints").glob("cycle=*.ckpt"))
     assert {path.name.partition("-")[0] for path in files} == {"cycle=0"}
     for text in ("constant", "warmup + cosine", "warmup + SGDR", "compare.png", "mlflow ui --backend-store-uri"):
@@ -140,6 +120,14 @@ def check_plateau_warmup(records: dict[str, Record], told: str, folder: Path) ->
     assert curve[40] == max(curve) == 0.3
 
 
+def check_snapshot_ensemble(records: dict[str, Record], told: str, folder: Path) -> None:
+    curve = lrs(records["SGDR"])
+    assert [step for step, lr in enumerate(curve) if lr == 0.3] == [0, 12, 24, 36, 48]
+    assert sorted(path.name[:7] for path in folder.glob("snapshot_ensemble/*.ckpt")) == [f"cycle={n}" for n in range(5)]
+    rows = re.findall(r"^(cycle \d|ensemble of 5|averaged weights) .*?(0\.\d+|\d\.\d+) +\d+\.\d+$", told, re.MULTILINE)
+    assert [row[0] for row in rows] == [*(f"cycle {n}" for n in range(5)), "ensemble of 5", "averaged weights"]
+
+
 CHECKS: dict[str, Callable[[dict[str, Record], str, Path], None]] = {name: globals()[f"check_{name}"] for name in NAMES}
 
 
@@ -157,8 +145,9 @@ def test_an_example_does_what_it_says(
     assert (tmp_path / "picture.png").stat().st_size > 5_000
 
 
-def test_an_example_runs_as_a_module(start: Start) -> None:
-    assert "warmup + cosine  validation loss 0." in told_by(start("-m", "examples.warmup_cosine", "--quick"))
+def test_an_example_runs_as_a_module(tmp_path: Path, start: Start) -> None:
+    told = told_by(start("-m", "examples.warmup_cosine", "--quick"), tmp_path)
+    assert "warmup + cosine  validation loss 0." in told
 
 
 def free_port() -> int:
@@ -169,7 +158,9 @@ def free_port() -> int:
 
 def test_two_processes_under_torchrun_follow_one_plan(tmp_path: Path, start: Start) -> None:
     two = ("--nnodes", "1", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", free_port())
-    told = told_by(start("-m", "torch.distributed.run", *map(str, two), "-m", "examples.ddp_torchrun", "--quick"))
+    told = told_by(
+        start("-m", "torch.distributed.run", *map(str, two), "-m", "examples.ddp_torchrun", "--quick"), tmp_path
+    )
     said = re.findall(r"rank (\d) of 2: (\d+) steps, last lr (\S+)", told)
     assert sorted(rank for rank, *_ in said) == ["0", "1"]
     assert len({(steps, lr) for _, steps, lr in said}) == 1
@@ -187,15 +178,12 @@ def test_the_script_for_slurm_is_valid_and_starts_the_example() -> None:
     assert "-m examples.ddp_torchrun" in script.read_text(encoding="utf-8")
 
 
-def test_a_server_gets_the_run_and_its_checkpoints(
-    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+def test_a_server_gets_the_run_and_its_checkpoints(tmp_path: Path, start: Start) -> None:
     uri = f"http://127.0.0.1:{(port := free_port())}"
     store = ("--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", tmp_path / "files")
-    start("-m", "mlflow", "server", *store, "--port", str(port), "--workers", "1")
+    start("-m", "mlflow", "server", *store, "--port", str(port), "--workers", "1", log="server.log")
     wait_until_up(uri)
-    told = told_by(start("-m", "examples.tracking_server", uri, "--quick"))
+    told = told_by(start("-m", "examples.tracking_server", uri, "--quick"), tmp_path)
     found = re.search(r"^run (\w+) in experiment tracking-server", told, re.MULTILINE)
     assert found is not None, told
     client = mlflow.MlflowClient(uri)
@@ -222,7 +210,7 @@ def test_every_example_is_short_and_has_its_line_and_picture() -> None:
     for path in [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("cli/*.py")]:
         assert len(path.read_text(encoding="utf-8").splitlines()) < 120, path
         assert f"({path.relative_to(EXAMPLES)})" in readme, path
-    for name in NAMES:
+    for name in (*NAMES, *PROGRAMS, "sgdr_paper"):
         assert f"(images/{name}.png)" in readme
         assert (EXAMPLES / "images" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     for image in (EXAMPLES / "images").glob("*.png"):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from lightning_lrsched.ensemble import SnapshotEnsemble, average_weights, find_members, load_member
-from tests.integration.conftest import starting
 from tests.integration.ranks import Sharded
 from tests.integration.test_strategies import TORCHRUN, check_ended, finish, seen
+from tests.processes import starting
 
 Found: TypeAlias = dict[str, list[dict[str, Any]]]
 
