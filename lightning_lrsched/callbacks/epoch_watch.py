@@ -1,13 +1,15 @@
 """Looks at each epoch for what happens against the plan, and tells each kind once."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import lightning.pytorch as pl
 import numpy as np
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 
-from lightning_lrsched.callbacks.trainer_access import batches_of_epoch, is_smoke_test, scheduler_configs
+from lightning_lrsched.callbacks.stepping import measure
+from lightning_lrsched.callbacks.trainer_access import batches_of_epoch, is_smoke_test, run_facts, scheduler_configs
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.timeline import Timeline
 from lightning_lrsched.units import RunLength
@@ -58,7 +60,7 @@ class EpochWatch:
         trainer: pl.Trainer,
         schedulers: Sequence[RealStepScheduler],
         run: RunLength,
-        remade: Callable[[int, int | None], list[Timeline]],
+        remade: Callable[[int | None, int | None], list[Timeline]],
     ) -> None:
         """Tell when the epoch had another length than the plan counts on, if that makes another plan.
 
@@ -69,22 +71,29 @@ class EpochWatch:
             remade: gives the timelines for other steps per epoch and another total.
         """
         batches, accumulation = batches_of_epoch(trainer)
-        steps = -(-batches // accumulation)
-        manual = not trainer.lightning_module.automatic_optimization
+        facts = run_facts(trainer)
+        early = facts.batches is not None and batches < facts.batches
+        steps = batches // accumulation if early else -(-batches // accumulation)
         cut_short = trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
-        if manual or cut_short or run.steps_per_epoch in (None, steps) or is_smoke_test(trainer):
+        if facts.accumulation_changes:
+            as_planned = facts.batches in (None, batches)
+            counted = f"{facts.batches} batches in each epoch, {run.total_steps} steps in all"
+        else:
+            as_planned = run.steps_per_epoch in (None, steps)
+            counted = f"{run.steps_per_epoch} steps in each epoch, {run.total_steps} in all"
+        if facts.manual or cut_short or as_planned or not steps or is_smoke_test(trainer):
             return
-        ends = [] if trainer.max_epochs in (None, -1) else [steps * int(trainer.max_epochs or 0)]
-        total = min(ends + [trainer.max_steps] * (trainer.max_steps != -1), default=None)
+        found = measure(replace(facts, batches=batches, ends_early=early))
+        per_epoch, total = found.steps_per_epoch, found.total_steps
         planned = [scheduler for scheduler in schedulers if isinstance(scheduler, PlannedScheduler)]
-        last = total or 10 * steps
-        changes = any(_differ([track.timeline for track in one.tracks], remade(steps, total), last) for one in planned)
+        others, last = remade(per_epoch or run.steps_per_epoch, total), total or 10 * steps
+        changes = any(_differ([track.timeline for track in one.tracks], others, last) for one in planned)
         if changes and self._first_time("length"):
-            given = f"steps_per_epoch={steps}" + ("" if total is None else f", total_steps={total}")
+            known = {"steps_per_epoch": per_epoch, "total_steps": total}
+            given = ", ".join(f"{name}={value}" for name, value in known.items() if value is not None)
             rank_zero_warn(
                 f"Epoch {trainer.current_epoch} ended after {batches} training batches ({steps} optimizer steps), and "
-                f"the plan counts on {run.steps_per_epoch} steps in each epoch, {run.total_steps} in all. Pass what "
-                f"the run has, for example LearningRateScheduler(..., {given})"
+                f"the plan counts on {counted}. Pass what the run has, for example LearningRateScheduler(..., {given})"
             )
 
     def _write_back(self, scheduler: RealStepScheduler) -> None:

@@ -160,7 +160,7 @@ class LearningRateScheduler(Callback):
         """Look at what other callbacks did at the start of the epoch; tell a plan that has ended."""
         if batch_idx == 0:
             self._watch.epoch_begins(trainer, self.schedulers)
-        if self.schedulers and self.schedulers[0].real_steps >= self._end:
+        if self.schedulers and self.schedulers[0].real_steps > self._end:
             self._watch.plan_is_over(int(self._end))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -183,6 +183,8 @@ class LearningRateScheduler(Callback):
         Raises:
             MisconfigurationException: if the metric of the module's plateau is not logged, and that is not allowed.
         """
+        if self.schedulers and self.schedulers[0].real_steps > self._end:
+            self._watch.plan_is_over(int(self._end))
         self._watch.epoch_ends(trainer, self.schedulers, self.run, self._remade)
         for scheduler in self.schedulers:
             if not isinstance(self.recipe.main, Driven):
@@ -274,7 +276,7 @@ class LearningRateScheduler(Callback):
             rank_zero_info(f"fast_dev_run: the lr stays at its base value, because {refused}")
             return Recipe(Constant(), None, None, "step", None).tracks(RunLength())
 
-    def _remade(self, steps_per_epoch: int, total_steps: int | None) -> list[Timeline]:
+    def _remade(self, steps_per_epoch: int | None, total_steps: int | None) -> list[Timeline]:
         """Return the timelines that the plan would have in a run of another length; none if it does not fit."""
         try:
             tracks = self.recipe.tracks(RunLength(self.total_steps or total_steps, steps_per_epoch))

@@ -115,12 +115,15 @@ def test_a_new_trainer_begins_anew(tmp_path: Path) -> None:
         assert stranger.group() == expected(callback, 20)
 
 
-def test_past_the_end_of_the_plan_the_last_lr_is_held_and_told_once(tmp_path: Path, stranger: Stranger) -> None:
-    callback = LearningRateScheduler(Cosine(eta_min=0.01), total_steps=12)
-    with pytest.warns(UserWarning, match="ended at step 12, and training goes on") as told:
+@pytest.mark.parametrize("total", [12, 19])
+def test_past_the_end_of_the_plan_the_last_lr_is_held_and_told_once(
+    tmp_path: Path, stranger: Stranger, total: int
+) -> None:
+    callback = LearningRateScheduler(Cosine(eta_min=0.01), total_steps=total)
+    with pytest.warns(UserWarning, match=f"ended at step {total}, and training goes on") as told:
         make_trainer(tmp_path, callback, stranger).fit(Tiny())
     assert sum("training goes on" in str(warning.message) for warning in told) == 1
-    assert stranger.group() == [*expected(callback, 12), *[0.01] * 8]
+    assert stranger.group() == [*expected(callback, total), *[0.01] * (20 - total)]
 
 
 def test_a_plan_for_a_longer_run_is_followed_as_far_as_it_goes(tmp_path: Path, stranger: Stranger) -> None:

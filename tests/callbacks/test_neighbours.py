@@ -25,8 +25,8 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader
 
-from lightning_lrsched import SGDR, Cosine, CycleCheckpoint, LearningRateScheduler, RunLength
-from tests.callbacks.models import LR, Rows, Stranger, Tiny, expected, loader, make_trainer
+from lightning_lrsched import SGDR, Cosine, CycleCheckpoint, LearningRateScheduler, Plan, RunLength
+from tests.callbacks.models import LR, Rows, Stranger, Stream, Tiny, expected, loader, make_trainer
 
 both_orders = pytest.mark.parametrize("first", [True, False], ids=["other first", "ours first"])
 
@@ -127,6 +127,27 @@ def test_accumulation_that_changes_between_epochs_is_measured(tmp_path: Path, st
     make_trainer(tmp_path, *ordered(first, other, callback), stranger, max_epochs=3).fit(Tiny(), loader(6))
     assert callback.run == RunLength(10, None)
     assert stranger.group() == expected(callback, 10)
+
+
+@both_orders
+def test_epochs_can_be_told_in_steps_while_the_accumulation_changes(
+    tmp_path: Path, stranger: Stranger, first: bool
+) -> None:
+    other = GradientAccumulationScheduler({0: 1, 1: 4})
+    callback = LearningRateScheduler(Cosine(), warmup="0.5ep", steps_per_epoch=6)
+    make_trainer(tmp_path, *ordered(first, other, callback), stranger, max_epochs=3).fit(Tiny(), loader(6))
+    assert callback.run == RunLength(10, 6)
+    assert stranger.group() == expected(Plan(Cosine(), warmup=3).resolve(RunLength(10)), 10)
+
+
+def test_a_shorter_stream_is_told_while_the_accumulation_changes(tmp_path: Path, stranger: Stranger) -> None:
+    other, callback = GradientAccumulationScheduler({0: 1, 1: 4}), LearningRateScheduler(Cosine())
+    trainer = make_trainer(tmp_path, other, callback, stranger, max_epochs=3, limit_train_batches=8)
+    message = r"Epoch 0 ended after 6 training batches .* counts on 8 batches in each epoch, 12 steps in all\. .*"
+    with pytest.warns(UserWarning, match=message + r"LearningRateScheduler\(\.\.\., total_steps=8\)") as told:
+        trainer.fit(Tiny(), DataLoader(Stream(6)))
+    assert sum("training batches" in str(warning.message) for warning in told) == 1
+    assert stranger.group() == expected(Plan(Cosine()).resolve(RunLength(12)), 8)
 
 
 class Extends(Callback):

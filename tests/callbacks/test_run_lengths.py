@@ -134,6 +134,17 @@ def test_what_that_message_says_to_pass_is_exact(tmp_path: Path, stranger: Stran
     assert stranger.group() == resolved(18, 6)
 
 
+def test_a_window_that_such_a_stream_leaves_open_is_no_step(tmp_path: Path, stranger: Stranger) -> None:
+    settings: dict[str, Any] = {"max_epochs": 3, "limit_train_batches": 10, "accumulate_grad_batches": 4}
+    with pytest.warns(UserWarning, match=r"6 training batches \(1 optimizer steps\).*steps_per_epoch=1, total_steps=3"):
+        make_trainer(tmp_path, LearningRateScheduler(Cosine()), stranger, **settings).fit(Tiny(), DataLoader(Stream(6)))
+    assert len(stranger.group()) == 3
+    exact = Stranger()
+    callback = LearningRateScheduler(Cosine(), steps_per_epoch=1, total_steps=3)
+    make_trainer(tmp_path, callback, exact, **settings).fit(Tiny(), DataLoader(Stream(6)))
+    assert exact.group() == expected(Plan(Cosine()).resolve(RunLength(3)), 3)
+
+
 def test_a_plan_that_needs_no_length_is_not_warned_of(tmp_path: Path, stranger: Stranger) -> None:
     callback = LearningRateScheduler(SGDR(4), warmup=3)
     trainer = make_trainer(tmp_path, callback, stranger, max_epochs=3, limit_train_batches=10)

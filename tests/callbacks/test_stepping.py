@@ -25,6 +25,8 @@ from lightning_lrsched.units import RunLength
         pytest.param((None, 3, None), {"steps_per_epoch": 7}, (21, 7), id="told an epoch's steps"),
         pytest.param((10, 3, None), {"total_steps": 99}, (99, 10), id="told the total"),
         pytest.param((10, 3, None), {"steps_per_epoch": 5}, (15, 5), id="what is told wins"),
+        pytest.param((6, 3, None, {0: 1, 1: 4}), {"steps_per_epoch": 6}, (10, 6), id="told while it changes"),
+        pytest.param((None, 3, None, {0: 1, 1: 4}), {"steps_per_epoch": 6}, (None, 6), id="told, but not the length"),
         pytest.param((10, 3, None, {0: 1}, True, 1), {}, (None, None), id="manual"),
         pytest.param((10, 3, 25, {0: 1}, True, 1), {}, (25, None), id="manual, in steps"),
         pytest.param((10, 3, 25, {0: 1}, True, 2), {}, (None, None), id="manual, two optimizers share the steps"),
