@@ -28,10 +28,10 @@ test: $(READY) ## run the tests
 
 OLDEST := .venv-oldest/bin/python
 
-test-oldest: ## run the tests of schedules, callbacks and tracking with the oldest versions that are declared
+test-oldest: ## run the tests of schedules, callbacks and tracking with the oldest versions (about seven minutes)
 	@$(PYTHON) -m venv --clear .venv-oldest
-	@$(OLDEST) -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[all]' pytest pytest-timeout pytest-xdist hypothesis
-	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(OLDEST) -m pytest -n 2 --dist loadscope tests/schedules tests/callbacks tests/tracking
+	@$(OLDEST) -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[all,server]' pytest pytest-timeout pytest-xdist hypothesis
+	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(OLDEST) -m pytest -n 2 --dist loadscope tests/golden tests/schedules tests/callbacks tests/tracking
 
 release-test: $(READY) ## build, install the wheel into an empty environment, and try it there (about two minutes)
 	rm -rf dist build/empty
