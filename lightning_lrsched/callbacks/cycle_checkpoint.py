@@ -15,7 +15,7 @@ from lightning_lrsched.callbacks.cycles.files import check_filename, default_fol
 from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper, Wanted
 from lightning_lrsched.callbacks.cycles.ledger import KEEPS, Kept, KeptCycle, Ledger
 from lightning_lrsched.callbacks.cycles.sources import CycleSource, PassedEnds, Place
-from lightning_lrsched.callbacks.cycles.start import find_source, tell
+from lightning_lrsched.callbacks.cycles.start import find_source, place_of, tell
 from lightning_lrsched.callbacks.trainer_access import (
     force_validation,
     is_smoke_test,
@@ -180,7 +180,7 @@ class CycleCheckpoint(Checkpoint):
         """Refuse a fit whose cycles cannot be kept: no cycles, or a folder that takes no files."""
         self._source = None
         if not is_smoke_test(trainer):
-            find_source(trainer, self.every).release()
+            find_source(trainer, self.every, self._keeper.place).release()
             if not restores_late(trainer):
                 self._keeper.check(trainer, restored=self._restored)
 
@@ -369,8 +369,7 @@ class CycleCheckpoint(Checkpoint):
 
     def _place(self, trainer: pl.Trainer, source: CycleSource) -> Place:
         """Return where training is."""
-        lr = None if self._lr is None else float(self._lr)
-        return Place(source.counter.real_steps, source.last, trainer.current_epoch, lr)
+        return place_of(trainer, source, None if self._lr is None else float(self._lr))
 
     def _advance(self, trainer: pl.Trainer, cycle: int, *, wait: bool = True) -> None:
         """Close every cycle that ended before that of the latest step; later, if its last file is still written."""

@@ -1,6 +1,8 @@
 """Where cycles come from: a timeline, equal lengths, or one of torch's schedulers. Real steps decide, never the lr."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import dropwhile, islice
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
@@ -12,14 +14,20 @@ from lightning_lrsched.scheduler import Observer, moves_nothing
 from lightning_lrsched.timeline import Cycle, Timeline
 from lightning_lrsched.torch_cycles import Pace, Restarts
 
+_MOST = 1000  # cycles to come that a checkpoint keeps the ends of
+
 
 class Place(NamedTuple):
-    """Where training was: real steps, the cycle and the lr of the latest one, and the epoch."""
+    """Where training was: real steps, the cycle and the lr of the latest one, and the epoch.
+
+    Where another callback had taken the schedule out, ``rest`` holds the real steps after which the cycles to come end.
+    """
 
     steps: int
     cycle: int
     epoch: int
     lr: float | None
+    rest: list[int] | None = None
 
 
 class Counter(Protocol):
@@ -69,6 +77,8 @@ class CycleSource(Protocol):
 
     counter: Counter
     """Who counts the real steps."""
+    schedule: object
+    """The scheduler that they come from; None where there is none."""
 
     @property
     def last(self) -> int:
@@ -87,6 +97,9 @@ class CycleSource(Protocol):
     def ends(self) -> Iterator[int]:
         """Yield the number of real steps after which each cycle ends, in order, as far as it can be foretold."""
 
+    def rest(self) -> list[int]:
+        """Return where the cycles to come end, if the scheduler is taken out: asked for after that."""
+
     def release(self) -> None:
         """Stop to look."""
 
@@ -103,6 +116,7 @@ class LengthCycles:
     def __init__(self, counter: Counter, timeline: Timeline | None, length: int = 1) -> None:
         """Remember them."""
         self.counter = counter
+        self.schedule: object = None if timeline is None else counter
         self._timeline = timeline
         self._length = length
         self._here = Cycle(0, 0, 0, complete=False)  # the cycle that was asked for last: it is asked for at every step
@@ -151,6 +165,11 @@ class LengthCycles:
             if span.phase.planned is not None:
                 yield span.start + span.phase.planned * timeline.stride
 
+    def rest(self) -> list[int]:
+        """Return where the cycles to come end: the plan goes on to count."""
+        steps = self.counter.real_steps
+        return list(islice(dropwhile(lambda end: end < steps, self.ends()), _MOST))
+
     def release(self) -> None:
         """Stop to count, if that was done for these cycles alone."""
         if isinstance(self.counter, StepCounter):
@@ -165,6 +184,53 @@ class LengthCycles:
         except IndexError:
             return None
         return cycle.stop if cycle.complete else None
+
+
+class ListedCycles:
+    """Cycles whose ends a checkpoint has kept, for a schedule that is not there any more.
+
+    Args:
+        counter: counts the real steps.
+        place: where training was, with the ends of the cycles to come.
+    """
+
+    def __init__(self, counter: StepCounter, place: Place) -> None:
+        """Remember them."""
+        self.counter: Counter = counter
+        self.schedule: object = self
+        self._first = place.cycle
+        self._ends = place.rest or []
+
+    @property
+    def last(self) -> int:
+        """Cycle of the latest real step."""
+        return self.at(max(self.counter.real_steps - 1, 0))
+
+    @property
+    def ended(self) -> bool:
+        """Whether that step was the last one of its cycle."""
+        return self.counter.real_steps in self._ends
+
+    def at(self, step: int) -> int:
+        """Return the cycle of a real step; one that is past counts for the first of these."""
+        return self._first + bisect_right(self._ends, step)
+
+    def ends_with(self, step: int) -> bool:
+        """Return whether a real step is the last one of its cycle."""
+        return step + 1 in self._ends
+
+    def ends(self) -> Iterator[int]:
+        """Yield where each cycle to come ends."""
+        yield from self._ends
+
+    def rest(self) -> list[int]:
+        """Return where the cycles to come end."""
+        return [end for end in self._ends if end >= self.counter.real_steps]
+
+    def release(self) -> None:
+        """Stop to count."""
+        if isinstance(self.counter, StepCounter):
+            self.counter.disarm()
 
 
 class DrivenCycles:
@@ -191,6 +257,7 @@ class DrivenCycles:
     ) -> None:
         """Begin to look."""
         self.counter = counter
+        self.schedule: object = scheduler if isinstance(counter, StepCounter) else counter
         self._scheduler = scheduler
         self._restarts = restarts
         self._pace = pace
@@ -216,6 +283,10 @@ class DrivenCycles:
         while self._pace is not None:
             yield self._pace.step(self._restarts.start(index))
             index += 1
+
+    def rest(self) -> list[int]:
+        """Return nothing: a scheduler that is taken out stands still."""
+        return []
 
     def release(self) -> None:
         """Stop to look, and to count if that was done for these cycles alone."""

@@ -9,6 +9,7 @@ from lightning_lrsched.callbacks.cycles.sources import (
     CycleSource,
     DrivenCycles,
     LengthCycles,
+    ListedCycles,
     Place,
     StepCounter,
 )
@@ -63,11 +64,24 @@ def find_source(trainer: pl.Trainer, every: int | str | None, place: Place | Non
             per_epoch = run_length(trainer).steps_per_epoch
             pace = None if by_batches else pace_of(config.interval, config.frequency, 0, per_epoch)
             return DrivenCycles(_counter(trainer, place), driven, restarts, pace, cycle)
+    if place is not None and place.rest is not None:
+        return ListedCycles(StepCounter(trainer.optimizers[0], place.steps), place)
     raise MisconfigurationException(
         "CycleCheckpoint needs a schedule with cycles, and none is attached. Add one, for example "
         "callbacks=[LearningRateScheduler(SGDR('10ep', T_mult=2)), CycleCheckpoint('val_loss')], or say how long a "
         "cycle is meant to be: CycleCheckpoint('val_loss', every='10ep')"
     )
+
+
+def place_of(trainer: pl.Trainer, source: CycleSource, lr: float | None) -> Place:
+    """Return where training is, so that a resume can go on.
+
+    A callback that has put a scheduler of its own in the place of the schedule (StochasticWeightAveraging) does so
+    again on a resume, and the checkpoint holds that one alone: the ends of the cycles to come are kept with the place.
+    """
+    schedule = source.schedule
+    there = schedule is None or any(config.scheduler is schedule for config in scheduler_configs(trainer))
+    return Place(source.counter.real_steps, source.last, trainer.current_epoch, lr, None if there else source.rest())
 
 
 def tell(trainer: pl.Trainer, source: CycleSource, monitor: str | None) -> None:
