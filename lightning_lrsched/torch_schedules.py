@@ -105,10 +105,9 @@ class Driven(Main, ABC):
         try:
             scheduler = self.attach(optimizer, run, as_warmup(warmup), {"steps_per_epoch": run.steps_per_epoch})
             return rehearse(scheduler, run.total_steps)
-        except ValueError:
-            raise
-        except Exception as error:
-            raise ValueError(f"{self} cannot be run: {type(error).__name__}: {error}") from error
+        except Exception as error:  # also what torch raises: a ZeroDivisionError for step_size=0
+            said = error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"{self} cannot be drawn: {said}") from error
 
     def plot(
         self,
@@ -166,7 +165,7 @@ class TorchScheduler(Driven):
 
     def __post_init__(self) -> None:
         """Refuse what makes no scheduler."""
-        example = "TorchScheduler(lambda optimizer: StepLR(optimizer, 30), interval='epoch')"
+        example = "TorchScheduler(partial(StepLR, step_size=30), interval='epoch')"
         if not callable(self.factory):
             raise refusal("TorchScheduler.factory", self.factory, "a function from optimizer to scheduler", example)
         check_choice("TorchScheduler.interval", self.interval, _INTERVALS, example)

@@ -13,10 +13,10 @@ import lightning_lrsched
 PACKAGE = Path(lightning_lrsched.__file__).parent
 NAME = PACKAGE.name
 
-CORE = ("checks", "units", "shapes", "phases", "timeline", "room", "warmup", "schedules", "plan", "expression")
+CORE = ("checks", "units", "shapes", "phases", "timeline", "room", "warmup", "schedules", "plan")
 """The pure core, from the ground up: each room may import those before it, and none knows torch."""
 
-TORCH = ("tracks", "scheduler", "torch_cycles", "driven", "rehearsal", "torch_schedules")
+TORCH = ("tracks", "scheduler", "torch_cycles", "driven", "rehearsal", "torch_schedules", "torch_names", "expression")
 """What knows torch but not lightning, from the ground up."""
 
 ROOMS: dict[str, tuple[str, ...]] = {
@@ -30,6 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "compare.kept_steps": ("tracking",),
     "configs": ("checks",),
     "sweep": (*CORE, *TORCH, "callbacks", "configs"),
+    "sweep.store": (*CORE, "configs", "tracking"),
     "callbacks": (*CORE, "describe", *TORCH),
     "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "masking", "tracking", "configs"),
     "callbacks.tracked_cycles": ("tracking",),

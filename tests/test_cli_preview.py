@@ -319,7 +319,7 @@ def test_a_mistake_is_told_in_a_line_with_exit_code_2(
         ),
         pytest.param(
             {"trainer": {"callbacks": [{"class_path": "LearningRateScheduler", "init_args": {"main": "Plateau"}}]}},
-            "Plateau is a scheduler of torch that training drives",
+            "Plateau lowers the lr when 'val_loss' stops to improve, which only training shows",
             id="plateau",
         ),
         pytest.param(

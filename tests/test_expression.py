@@ -4,8 +4,10 @@ import re
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from hypothesis import given
+from torch.optim import SGD, lr_scheduler
 
 import lightning_lrsched.schedules
 from lightning_lrsched import (
@@ -19,9 +21,10 @@ from lightning_lrsched import (
     Plan,
     Schedule,
     Sequence,
+    TorchScheduler,
     Warmup,
 )
-from lightning_lrsched.expression import from_config, parse_part, parse_schedule
+from lightning_lrsched.expression import from_config, main_from_config, parse_part, parse_schedule
 from tests.strategies import plans, schedules
 
 
@@ -44,6 +47,121 @@ from tests.strategies import plans, schedules
 )
 def test_text(text: str, schedule: Schedule) -> None:
     assert parse_schedule(text) == schedule
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        pytest.param("StepLR(30)", "TorchScheduler(partial(StepLR, step_size=30))", id="positional"),
+        pytest.param("StepLR(30, gamma=0.5)", "TorchScheduler(partial(StepLR, step_size=30, gamma=0.5))", id="both"),
+        pytest.param("PolynomialLR", "TorchScheduler(partial(PolynomialLR))", id="name"),
+        pytest.param(
+            "TorchScheduler(MultiStepLR([30, 60]), interval='step')",
+            "TorchScheduler(partial(MultiStepLR, milestones=[30, 60]), interval='step')",
+            id="interval",
+        ),
+        pytest.param("Plateau('loss', patience=3)", "Plateau(monitor='loss', patience=3)", id="plateau"),
+    ],
+)
+def test_schedulers_of_torch(text: str, written: str) -> None:
+    main = parse_schedule(text)
+    assert repr(main) == written
+    assert repr(parse_schedule(written)) == written
+
+
+REQUIRED = {
+    "StepLR": "step_size=2",
+    "MultiStepLR": "milestones=[1, 3]",
+    "ExponentialLR": "gamma=0.9",
+    "CosineAnnealingLR": "T_max=4",
+    "CosineAnnealingWarmRestarts": "T_0=2",
+    "CyclicLR": "base_lr=0.01, max_lr=0.1",
+    "OneCycleLR": "max_lr=0.1, total_steps=9",
+}
+CODE = {"LambdaLR": "lr_lambda", "MultiplicativeLR": "lr_lambda", "SequentialLR": "schedulers", "ChainedScheduler": ""}
+KINDS = {name for name in lr_scheduler.__all__ if issubclass(getattr(lr_scheduler, name), lr_scheduler.LRScheduler)}
+
+
+@pytest.mark.parametrize("name", sorted(KINDS - set(CODE) - {"LRScheduler", "ReduceLROnPlateau"}))
+def test_every_scheduler_of_torch_that_text_can_hold(name: str) -> None:
+    main = parse_schedule(f"{name}({REQUIRED.get(name, '')})")
+    assert isinstance(main, TorchScheduler)
+    assert type(main.make(SGD([torch.zeros(1)], lr=0.1))) is getattr(lr_scheduler, name)
+
+
+@pytest.mark.parametrize("name", CODE)
+@pytest.mark.parametrize("arguments", ["()", "(5)", "(print)", "([StepLR(3)])"])
+def test_schedulers_of_torch_that_hold_code_are_for_python(name: str, arguments: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' .* in Python, because text cannot hold its {CODE[name]}.*example"):
+        parse_schedule(f"{name}{arguments}")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("StepL(30)", r"'StepL' .* StepLR, .*did you mean StepLR\?", id="misspelt"),
+        pytest.param("SGRD('10ep')", r"did you mean SGDR\?", id="misspelt, ours"),
+        pytest.param("StepLR(step=3)", r"'step', did you mean 'step_size'\? It takes step_size, gamma", id="keyword"),
+        pytest.param("StepLR()", r"StepLR: missing .*'step_size'. It takes step_size, gamma", id="missing"),
+        pytest.param("StepLR(optimizer, 30)", r"'optimizer' is refused: it must be left out", id="optimizer"),
+        pytest.param("LRScheduler()", "'LRScheduler' is refused", id="base class"),
+        pytest.param("ReduceLROnPlateau()", "written as Plateau, .* cannot be drawn", id="plateau"),
+        pytest.param("Optimizer()", "'Optimizer' is refused", id="another name of torch's module"),
+        pytest.param("partial(Cosine)", "'partial' is refused", id="partial of ours"),
+        pytest.param("partial(StepLR, 30)", "'partial' is refused", id="partial by position"),
+        pytest.param("partial(print)", "'print' is refused", id="partial of anything"),
+        pytest.param("TorchScheduler(print)", "'print' is refused", id="function"),
+        pytest.param("TorchScheduler(5)", r"TorchScheduler\.factory = 5 is refused", id="no factory"),
+        pytest.param("TorchScheduler(StepLR(3), 'steps')", r"TorchScheduler\.interval = 'steps'", id="interval"),
+        pytest.param("TorchScheduler(StepLR(3), intervall='step')", "did you mean 'interval'", id="ours, keyword"),
+        pytest.param("Sequence([StepLR(3), Cosine()], [5])", r"Sequence\.schedules\[0\] = .*StepLR", id="inside ours"),
+    ],
+)
+def test_schedulers_of_torch_that_are_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.compile(words + r"(.|\n)*example")):
+        parse_schedule(text)
+
+
+def driven(factory: Any, **more: Any) -> dict[str, Any]:
+    return {"class_path": "lightning_lrsched.TorchScheduler", "init_args": {"factory": factory, **more}}
+
+
+@pytest.mark.parametrize("path", ["torch.optim.lr_scheduler.StepLR", "StepLR"])
+def test_schedulers_of_torch_in_yaml(path: str) -> None:
+    written = driven({"class_path": path, "init_args": {"step_size": 3, "gamma": 0.5}}, interval="step")
+    main = main_from_config(yaml.safe_load(yaml.safe_dump(written)))
+    assert repr(main) == "TorchScheduler(partial(StepLR, step_size=3, gamma=0.5), interval='step')"
+
+
+@pytest.mark.parametrize("path", ["torch.optim.lr_scheduler.PolynomialLR", "PolynomialLR"])
+def test_a_factory_without_arguments_may_be_a_name(path: str) -> None:
+    assert repr(main_from_config(driven(path))) == "TorchScheduler(partial(PolynomialLR))"
+    assert repr(main_from_config("Plateau")) == "Plateau()"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        pytest.param(driven({"class_path": "os.system"}), "class_path = 'os.system' is refused", id="other"),
+        pytest.param(driven("tests.modules.SmallModule"), "'tests.modules.SmallModule' is refused", id="other name"),
+        pytest.param(driven("evil.StepLR"), "class_path = 'evil.StepLR'", id="other StepLR"),
+        pytest.param(driven("torch.optim.StepLR"), "class_path = 'torch.optim.StepLR'", id="another place"),
+        pytest.param(driven("torch.optim.lr_scheduler.SGDR"), "lr_scheduler.SGDR' is refused", id="SGDR of torch"),
+        pytest.param(driven("lightning_lrsched.StepLR"), "'lightning_lrsched.StepLR' is refused", id="StepLR of ours"),
+        pytest.param(driven("torch.optim.lr_scheduler.StepL"), r"did you mean StepLR\?", id="misspelt"),
+        pytest.param(driven("torch.optim.lr_scheduler.warnings"), "warnings' is refused", id="no class"),
+        pytest.param(driven("torch.optim.lr_scheduler.LambdaLR"), "cannot hold its lr_lambda", id="code"),
+        pytest.param(driven({"class_path": "StepLR", "init_args": {"step": 3}}), "StepLR: .*'step_size'", id="keyword"),
+        pytest.param(driven("Cosine"), r"TorchScheduler\.factory = Cosine\(\) is refused", id="planned"),
+        pytest.param({"class_path": "StepLR", "init_args": {"step_size": 3}}, "the factory of a Torch", id="alone"),
+        pytest.param("Cosin", r"main = 'Cosin' is refused.*did you mean Cosine\?", id="name"),
+        pytest.param(5, "main = 5 is refused", id="number"),
+        pytest.param({"duration": 5}, r"main = \{'duration': 5\} is refused", id="warmup"),
+    ],
+)
+def test_main_schedules_that_are_refused(value: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=re.compile(words + r"(.|\n)*example")):
+        main_from_config(value)
 
 
 def test_parts() -> None:

@@ -7,11 +7,10 @@ from typing import Any
 
 from lightning_lrsched.cli.arguments import CommandError
 from lightning_lrsched.configs import ConfigError, load_yaml
-from lightning_lrsched.expression import from_config
+from lightning_lrsched.expression import from_config, main_from_config
 
 _CALLBACK = "LearningRateScheduler"
-_DRIVEN = ("Plateau", "TorchScheduler")
-_PARTS = ("main", "warmup", "cooldown")
+_PARTS = ("warmup", "cooldown")
 _ENTRY = "trainer: {callbacks: [{class_path: lightning_lrsched.LearningRateScheduler, init_args: {main: Cosine}}]}"
 
 
@@ -81,14 +80,11 @@ def _class_name(entry: object) -> str:
 def _arguments(init: Mapping[str, Any]) -> dict[str, Any]:
     """Return the callback's arguments with schedules in place of their class paths, those of a Plan among them."""
     main = init.get("main")
-    if _class_name(main) in _DRIVEN:
-        raise CommandError(
-            f"{_class_name(main)} is a scheduler of torch that training drives, so it cannot be drawn without it"
-        )
     if _class_name(main) == "Plan":
         init = {**init, "main": None, **_section(main, "init_args")}
     try:
-        return {key: from_config(value) if key in _PARTS else value for key, value in init.items()}
+        read = {key: from_config(value) if key in _PARTS else value for key, value in init.items()}
+        return read if read.get("main") is None else {**read, "main": main_from_config(read["main"])}
     except RecursionError as error:
         raise CommandError(f"the {_CALLBACK} of the file is nested without end") from error
 

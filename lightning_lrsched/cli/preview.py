@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from lightning_lrsched.compare import run_colors
 from lightning_lrsched.expression import parse_part, parse_schedule
 from lightning_lrsched.plan import UPDATES, Plan
 from lightning_lrsched.preview import Curve, phase_table, preview_figure, shown_steps, sign_of, terminal_chart
-from lightning_lrsched.room import Schedule
+from lightning_lrsched.room import Main, Schedule
+from lightning_lrsched.timeline import Timeline
 from lightning_lrsched.units import RunLength
+from lightning_lrsched.warmup import as_warmup
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +28,12 @@ examples:
   lrsched preview "SGDR(T_0='10ep', T_mult=2)" --warmup 5% --epochs 70 --steps-per-epoch 391 --lr 0.1 -o curve.png
   lrsched preview "Cosine()" "SGDR('10ep', T_mult=2)" --epochs 70 --steps-per-epoch 100
   lrsched preview "WSD('20%')" --warmup "Warmup('2%', shape='cosine')" --total-steps 100000
+  lrsched preview "StepLR(step_size=30)" "CosineAnnealingLR(T_max=90)" --epochs 90 --steps-per-epoch 100 --warmup 5ep
+  lrsched preview "TorchScheduler(LinearLR(total_iters=500), interval='step')" --total-steps 10000
   lrsched preview --config config.yaml --steps-per-epoch 391
+
+Schedules of this package are drawn from their formulas, however long the run is. A scheduler of torch is run once, as
+often as the fit would advance it, some microseconds each time. Plateau cannot be drawn: only training knows the metric.
 
 exit codes: 0 done, 2 refused (the message says why)
 """
@@ -38,7 +45,12 @@ _LENGTHS = "On this command line: --total-steps 10000, or --epochs 70 --steps-pe
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``lrsched preview``."""
     add = parser.add_argument
-    add("schedules", nargs="*", metavar="SCHEDULE", help="as a Python call; several are laid over one another")
+    add(
+        "schedules",
+        nargs="*",
+        metavar="SCHEDULE",
+        help="a call, also of a scheduler of torch; several are laid over one another",
+    )
     add("--config", type=Path, metavar="FILE", help="a LightningCLI file; the other options override what it says")
     add("--warmup", metavar="W", help="its length (500, 5ep, 5%%), or a call such as \"Warmup('5%%', shape='cosine')\"")
     add("--cooldown", metavar="C", help="the same for a fall at the end of the run, or a call of Cooldown")
@@ -80,17 +92,13 @@ def _curves(args: argparse.Namespace) -> list[Curve]:
     """
     config = Config({}, None, None, None) if args.config is None else read_config(args.config)
     run = _run(args, config)
-    update = args.update or config.callback.get("update", "step")
     lr = args.lr or check_number("optimizer's lr", _LR if config.lr is None else config.lr, "--lr 0.1", above=0.0)
-    plans = list(_plans(args, config))
-    timelines = [plan.resolve(run, update) for plan in plans]
-    stop = run.total_steps or max(map(shown_steps, timelines))
+    mains, settings = _mains(args, config), _settings(args, config)
+    resolved = [_resolve(main, settings, run, lr) for main in mains]
+    stop = run.total_steps or max(shown_steps(timeline) for _, timeline in resolved)
     if run.total_steps is None:
         sys.stderr.write(f"the run has no known end: its first {stop} steps are shown. {_LENGTHS}\n")
-    curves = [
-        Curve(_name(plan), timeline, lr, stop, run.steps_per_epoch)
-        for plan, timeline in zip(plans, timelines, strict=True)
-    ]
+    curves = [Curve(name, timeline, lr, stop, run.steps_per_epoch) for name, timeline in resolved]
     for curve in curves:
         _check_finite(curve)
     return curves
@@ -124,37 +132,54 @@ def _run(args: argparse.Namespace, config: Config) -> RunLength:
     return RunLength(given or min(limits, default=None), per_epoch)
 
 
-def _plans(args: argparse.Namespace, config: Config) -> Iterator[Plan]:
-    """Yield the plan of the file and those of the command line, which share warmup and cooldown."""
-    schedules: list[Schedule] = [parse_schedule(text) for text in args.schedules]
+def _mains(args: argparse.Namespace, config: Config) -> list[Main]:
+    """Return the main schedule of the file and those of the command line."""
+    mains = [parse_schedule(text) for text in args.schedules]
     if args.config is not None:
-        schedules.insert(0, _file_schedule(config))
-    if not schedules:
+        mains.insert(0, _file_schedule(config))
+    if not mains:
         raise CommandError("what shall be drawn? Pass a schedule, for example \"SGDR('10ep', T_mult=2)\", or --config")
-    parts = {
+    return mains
+
+
+def _settings(args: argparse.Namespace, config: Config) -> dict[str, Any]:
+    """Return what all schedules share: the command line's warmup, cooldown and update, else the file's."""
+    parts: dict[str, Any] = {
         name: config.callback.get(name) if text is None else parse_part(text)
         for name, text in (("warmup", args.warmup), ("cooldown", args.cooldown))
     }
-    for schedule in schedules:
-        yield Plan(schedule, **parts)  # type: ignore[arg-type]  # the plan checks them
+    update = args.update or config.callback.get("update", "step")
+    return {**parts, "update": update, "groups": config.callback.get("groups")}
 
 
-def _file_schedule(config: Config) -> Schedule:
+def _resolve(main: Main, settings: Mapping[str, Any], run: RunLength, lr: float) -> tuple[str, Timeline]:
+    """Return what the legend calls a schedule, and its lrs in the run; one that torch drives is run for them."""
+    warmup, cooldown, update = (settings[name] for name in ("warmup", "cooldown", "update"))
+    if isinstance(main, Schedule):
+        plan = Plan(main, warmup, cooldown)
+        return _name(main, plan.warmup, plan.cooldown), plan.resolve(run, update)
+    from lightning_lrsched.torch_schedules import Driven, check_alone  # torch takes its time
+
+    driven = cast(Driven, main)
+    check_alone(driven, cooldown, update, settings["groups"])
+    return _name(driven, as_warmup(warmup), None), driven.resolve(run, lr, warmup)
+
+
+def _file_schedule(config: Config) -> Main:
     """Return the main schedule of a file."""
-    main = config.callback.get("main")
+    main: Main | None = config.callback.get("main")
     if main is None:
         raise CommandError(
             "the LearningRateScheduler of the file has no main schedule: it follows the scheduler that the module "
             "returns, which only training knows"
         )
-    return main  # type: ignore[no-any-return]  # the plan checks it
+    return main
 
 
-def _name(plan: Plan) -> str:
+def _name(main: Main, warmup: object, cooldown: object) -> str:
     """Return a plan as it was asked for."""
-    parts = [str(plan.main)]
-    parts += [f"{name}={part}" for name, part in (("warmup", plan.warmup), ("cooldown", plan.cooldown)) if part]
-    return ", ".join(parts)
+    parts = [f"{name}={part}" for name, part in (("warmup", warmup), ("cooldown", cooldown)) if part]
+    return ", ".join([str(main), *parts])
 
 
 def _print(curves: Sequence[Curve], colors: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_lrsched.checks import check_number, refusal
 from lightning_lrsched.configs import ClassPath, build, load_document
-from lightning_lrsched.expression import from_config, parse_schedule
+from lightning_lrsched.expression import from_config, main_from_config, parse_schedule
 from lightning_lrsched.room import Main
 from lightning_lrsched.torch_schedules import Plateau
 from lightning_lrsched.warmup import Warmup, as_warmup
@@ -106,10 +106,7 @@ def _main(name: object, written: object) -> Main:
         written = parse_schedule(written) if "(" in written else {"class_path": written}
     if isinstance(written, Mapping) and str(written.get("class_path")).rpartition(".")[2] == "Plateau":
         return build(Plateau, written.get("init_args") or {}, where)
-    main = from_config(written)
-    if not isinstance(main, Main):
-        raise refusal(where, written, "a schedule", _SCHEDULES)
-    return main
+    return written if isinstance(written, Main) else main_from_config(written, where)
 
 
 def _warmup(written: object) -> Warmup | None:

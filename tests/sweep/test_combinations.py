@@ -10,6 +10,8 @@ from lightning_lrsched.configs import ConfigError
 from lightning_lrsched.sweep import combinations, load_sweep
 from tests.sweep.conftest import sweep_file
 
+STEP_LR = {"class_path": "torch.optim.lr_scheduler.StepLR"}
+
 
 def names(folder: Path, **changed: Any) -> list[str]:
     return [each.name for each in combinations(load_sweep(sweep_file(folder, **changed)))]
@@ -32,10 +34,13 @@ def test_a_schedule_is_a_name_a_call_or_a_class_path(tmp_path: Path) -> None:
         "b": "SGDR('1ep', T_mult=2)",
         "c": {"class_path": "lightning_lrsched.Cosine", "init_args": {"eta_min": 1e-4}},
         "d": {"class_path": "Plateau", "init_args": {"patience": 2}},
+        "e": "StepLR(2)",
+        "f": {"class_path": "TorchScheduler", "init_args": {"factory": {**STEP_LR, "init_args": {"step_size": 2}}}},
     }
     config = load_sweep(sweep_file(tmp_path, schedules=written, warmups=[{"duration": 3, "shape": "cosine"}]))
     kinds = [Constant(), SGDR("1ep", T_mult=2), Cosine(eta_min=1e-4), Plateau(patience=2)]
-    assert list(config.schedules.values()) == kinds
+    assert list(config.schedules.values())[:4] == kinds
+    assert {repr(config.schedules[name]) for name in "ef"} == {"TorchScheduler(partial(StepLR, step_size=2))"}
     assert config.warmups["a"] == (Warmup(3, shape="cosine"),)
 
 
@@ -86,6 +91,11 @@ def test_folders_are_apart_and_plain(tmp_path: Path) -> None:
             {"schedules": {"a": {"class_path": "Plateau", "init_args": {"patienc": 2}}}},
             "unknown key 'patienc'. Did you mean 'patience'?",
             id="argument",
+        ),
+        pytest.param(
+            {"schedules": {"a": {**STEP_LR, "init_args": {"step_size": 2}}}},
+            "it must be a schedule: one of torch is the factory of a TorchScheduler",
+            id="a scheduler of torch alone",
         ),
         pytest.param({"warmups": "5ep"}, "warmups = '5ep' is refused: it must be a list", id="no list"),
         pytest.param({"warmups": ["5 weeks"]}, "warmup = '5 weeks' is refused", id="warmup"),
