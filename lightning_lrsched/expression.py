@@ -15,10 +15,11 @@ from lightning_lrsched.warmup import Cooldown, Warmup
 _EXAMPLE = "\"SGDR(T_0='10ep', T_mult=2)\""
 _DRIVEN_EXAMPLE = '"StepLR(step_size=30)"'
 CONFIG_EXAMPLE = "{class_path: SGDR, init_args: {T_0: 10ep, T_mult: 2}}"
-_FACTORY_EXAMPLE = (
+FACTORY_EXAMPLE = (
     "{class_path: TorchScheduler, init_args: {factory: {class_path: torch.optim.lr_scheduler.StepLR, "
     "init_args: {step_size: 30}}}}"
 )
+A_SCHEDULE = "a schedule: one of torch is the factory of a TorchScheduler"
 _DRIVEN = ("Plateau", "TorchScheduler")  # known without a look at torch
 _UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)  # what ast raises for odd text
 
@@ -102,7 +103,7 @@ def main_from_config(value: object, name: str = "main") -> Main:
     """
     main = from_config(value)
     if isinstance(main, partial):
-        raise refusal(name, value, "a schedule: one of torch is the factory of a TorchScheduler", _FACTORY_EXAMPLE)
+        raise refusal(name, value, A_SCHEDULE, FACTORY_EXAMPLE)
     if not isinstance(main, Main):
         raise refusal(name, value, f"one of {_all_names(value)}", CONFIG_EXAMPLE)
     return main

@@ -8,15 +8,19 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from lightning_lrsched.checks import refusal
 from lightning_lrsched.torch_schedules import Driven, Plateau, TorchScheduler
 
-MODULE = lr_scheduler.__name__
 _CODE = ("Callable", "LRScheduler")  # words in the type of a parameter that no text can hold
 _OURS: tuple[type[Driven], ...] = (TorchScheduler, Plateau)
 
 
+def scheduler_names() -> tuple[str, ...]:
+    """Return the names of torch's schedulers that plain values describe."""
+    names = (name for name in lr_scheduler.__all__ if _is_scheduler(name) and _code_in(_class(name)) is None)
+    return tuple(name for name in names if name != ReduceLROnPlateau.__name__)
+
+
 def driven_names() -> tuple[str, ...]:
     """Return the names that `driven_class` knows."""
-    torches = (name for name in lr_scheduler.__all__ if _is_scheduler(name) and _code_in(_class(name)) is None)
-    return (*(kind.__name__ for kind in _OURS), *(name for name in torches if name != ReduceLROnPlateau.__name__))
+    return (*(kind.__name__ for kind in _OURS), *scheduler_names())
 
 
 def driven_class(name: str) -> type | None:

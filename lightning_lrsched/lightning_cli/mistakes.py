@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
+from torch.optim.lr_scheduler import LRScheduler
+
 from lightning_lrsched.callbacks import __all__ as callback_names
 from lightning_lrsched.checks import refusal
-from lightning_lrsched.expression import CONFIG_EXAMPLE, misnamed
+from lightning_lrsched.expression import A_SCHEDULE, CONFIG_EXAMPLE, FACTORY_EXAMPLE, misnamed
 from lightning_lrsched.room import Main
 from lightning_lrsched.schedules import __all__ as schedule_names
-from lightning_lrsched.torch_schedules import Driven
+from lightning_lrsched.torch_names import scheduler_names
+from lightning_lrsched.torch_schedules import Driven, TorchScheduler
 
 _PACKAGE = __name__.partition(".")[0]
 _MAINS = (*schedule_names, *(kind.__name__ for kind in Driven.__subclasses__()))
@@ -21,6 +24,7 @@ _EXAMPLES = {
     "LearningRateScheduler": _CALLBACK_EXAMPLE,
     "CycleCheckpoint": "{class_path: CycleCheckpoint, init_args: {monitor: val_loss}}",
     "MLflowTracker": "{class_path: MLflowTracker, init_args: {experiment: digits}}",
+    "TorchScheduler": FACTORY_EXAMPLE,
     "Plateau": "{class_path: Plateau, init_args: {monitor: val_loss, patience: 10}}",
     "Warmup": "warmup: {duration: 5%, shape: cosine}",
     "Cooldown": "cooldown: {duration: 10%, shape: linear}",
@@ -28,12 +32,14 @@ _EXAMPLES = {
 _LINES = re.compile(
     r"Problem with given class_path '(?P<owner>[\w.]+)'"
     r"|Parser key \"(?P<key>[\w.]+)\""
+    r"|expects a function or a callable class: (?=.*(?:\n.*)?Namespace\(class_path='(?P<maker>[\w.]+)')"
+    r"|Import path (?P<foreign>[\w.]+) does not correspond to a subclass of Main"
     r"|Option '(?P<option>[^']+)' is not accepted"
     r"|Expected a dot import path string: (?P<name>\S+)"
     r"|module '[\w.]+' has no attribute '(?P<missing>\w+)'"
     r"|the following arguments are required: (?P<needed>\w+)"
     r"|(?P<invalid>Not a valid subclass of (?:Main|Schedule|Warmup|Cooldown))"
-    r"|Expected a <class '(?P<type>int|float|str|bool)'>(?:\. Got value: (?P<got>.*))?"
+    r"|Expected a <class '(?P<type>int|float|str|bool)'>(?:\. Got value: (?P<got>.*?)(?=\. Got value: Namespace|\n|$))?"
     r"|Given value: (?P<given>.*)"
 )
 
@@ -58,7 +64,7 @@ def explain(message: str) -> str | None:
     place, waiting = _Place(), ""
     for line in _lines(message):
         kind, value = next((kind, value) for kind, value in line.items() if value is not None)
-        if kind == "owner":
+        if kind in ("owner", "maker"):
             place = _entered(place, value)
         elif kind == "key":
             place.key = value
@@ -66,7 +72,7 @@ def explain(message: str) -> str | None:
             return _option(place.owner, value)
         elif kind == "needed" and place.owner is not None:
             return _type(_Place(place.owner, value), None, "given")
-        elif kind in ("name", "missing") and (said := _name(place, value)):
+        elif kind in ("name", "missing", "foreign") and (said := _name(place, value)):
             return said
         elif kind in ("type", "invalid") and place.owner is not None and not waiting:
             waiting = "a schedule" if kind == "invalid" else f"{value}, as the parameter's type is"
@@ -100,7 +106,7 @@ def _entered(place: _Place, path: str) -> _Place:
         kind = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError):
         return place
-    ours = path.partition(".")[0] == _PACKAGE or (isinstance(kind, type) and issubclass(kind, Main))
+    ours = path.partition(".")[0] == _PACKAGE or (isinstance(kind, type) and issubclass(kind, Main | LRScheduler))
     return _Place(kind if ours else None)
 
 
@@ -108,7 +114,7 @@ def _option(owner: type, option: str) -> str:
     """Say which parameters there are."""
     if option == "class_path" or owner is Main:
         return f"A class_path has its arguments in init_args, not beside it. For example: {CONFIG_EXAMPLE}"
-    return str(misnamed(owner, option, _EXAMPLES.get(owner.__name__, CONFIG_EXAMPLE)))
+    return str(misnamed(owner, option, _example(owner)))
 
 
 def _name(place: _Place, name: str) -> str | None:
@@ -120,6 +126,11 @@ def _name(place: _Place, name: str) -> str | None:
         return str(refusal("class_path", name, _one_of(_CALLBACKS, short), _CALLBACK_EXAMPLE))
     if short in (*_MAINS, "Plan", "Warmup", "Cooldown"):
         return None
+    torches = scheduler_names()
+    if place == _Place(TorchScheduler, "factory"):
+        return str(refusal(_path(place), name, _one_of(torches, short), FACTORY_EXAMPLE))
+    if short in torches:
+        return str(refusal(_path(place), name, A_SCHEDULE, FACTORY_EXAMPLE))
     return str(refusal(_path(place), name, _one_of(_MAINS, short), CONFIG_EXAMPLE))
 
 
@@ -131,8 +142,14 @@ def _one_of(names: Sequence[str], wrong: str) -> str:
 
 def _type(place: _Place, value: str | None, allowed: str) -> str:
     """Say which type is expected."""
-    example = _EXAMPLES.get(place.owner.__name__ if place.owner else "", CONFIG_EXAMPLE)
-    return str(refusal(_path(place), value, allowed, example))
+    return str(refusal(_path(place), value, allowed, _example(place.owner)))
+
+
+def _example(owner: type | None) -> str:
+    """Return what is right for a class."""
+    if owner is not None and issubclass(owner, LRScheduler):
+        return FACTORY_EXAMPLE
+    return CONFIG_EXAMPLE if owner is None else _EXAMPLES.get(owner.__name__, CONFIG_EXAMPLE)
 
 
 def _path(place: _Place) -> str:

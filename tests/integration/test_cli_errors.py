@@ -31,6 +31,11 @@ def named(name: str, **init: object) -> dict[str, object]:
     return {"class_path": name, "init_args": init}
 
 
+def made(name: str, **init: object) -> dict[str, object]:
+    return named("TorchScheduler", factory=named(name, **init))
+
+
+STEP_LR = "torch.optim.lr_scheduler.StepLR"
 WRONG: dict[str, tuple[Any, list[str]]] = {
     "schedule": (scheduler(main="SGDRR"), ["LearningRateScheduler.main = 'SGDRR'", "Cosine", "Plateau", "mean SGDR?"]),
     "schedule-with-package": (scheduler(main=named("lightning_lrsched.Cosin")), ["main = 'Cosin'", "mean Cosine?"]),
@@ -56,6 +61,22 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     "value": (scheduler(main=named("SGDR", T_0="5 weeks")), ["SGDR.T_0 = '5 weeks'", "'10ep'"]),
     "value-of-the-warmup": (scheduler(main="Cosine", warmup="5 percent"), ["warmup = '5 percent'", "'5%'"]),
     "no-schedule": (scheduler(), ["LearningRateScheduler.main = None", "main=Cosine()"]),
+    "scheduler-of-torch": (
+        scheduler(main=made("torch.optim.lr_scheduler.StepL", step_size=3)),
+        ["TorchScheduler.factory = 'StepL'", "PolynomialLR", "mean StepLR?", "factory: {class_path: torch."],
+    ),
+    "scheduler-of-torch-alone": (scheduler(main=named(STEP_LR, step_size=3)), ["the factory of a TorchScheduler"]),
+    "scheduler-of-torch-as-a-name": (scheduler(main="PolynomialLR"), ["the factory of a TorchScheduler"]),
+    "parameter-of-torch": (
+        scheduler(main=made(STEP_LR, step=3)),
+        ["StepLR: there is no parameter 'step'", "'step_size'?"],
+    ),
+    "parameter-of-torch-left-out": (scheduler(main=made(STEP_LR)), ["StepLR.step_size = None", "must be given"]),
+    "type-of-torch": (scheduler(main=made(STEP_LR, step_size="a")), ["StepLR.step_size = 'a", "int"]),
+    "interval-of-torch": (
+        scheduler(main=named("TorchScheduler", factory=named(STEP_LR, step_size=3), interval="steps")),
+        ["TorchScheduler.interval = 'steps'", "'auto', 'step', 'epoch'"],
+    ),
     "callback": ([{"class_path": "LearningRateSchedule"}], ["'LearningRateSchedule'", "mean LearningRateScheduler?"]),
     "callback-alone": ("LearningRateSchedular", ["'LearningRateSchedular'", "CycleCheckpoint"]),
     "parameter-of-the-checkpoint": ([named("CycleCheckpoint", monitr="x")], ["no parameter 'monitr'", "'monitor'?"]),
