@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' on the PATH. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: '$(PYTHON)' is $$($(PYTHON) --version), and Python 3.11 or newer is needed. Name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: '$(PYTHON)' has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@echo "making the environment in $(VENV) (about two minutes, 2 GB; once)"
+	@echo "making the environment in $(VENV) (about two minutes; 2 GB, or 6 GB where pip takes torch for CUDA; once)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' || { echo "make: the installation failed; the lines above say why. A package index must be within reach."; exit 1; }
 	@touch $@
@@ -57,8 +57,7 @@ bench: $(READY) ## measure the cost of a step against the peers, and print the t
 	$(BIN)/python benchmarks/report.py build/bench.json
 
 study: $(READY) ## train what the SGDR study lacks (about an hour if nothing is there yet) and write docs/study.md
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[study]'
-	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m benchmarks.sgdr_study.run
+	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m benchmarks.sgdr_study.run $(ARGS)
 
 server: $(READY) ## start a tracking server over PostgreSQL on this machine; prints the line to export
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'

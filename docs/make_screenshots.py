@@ -1,9 +1,10 @@
-"""Take the pictures of pages that the docs show: the demo's runs in MLflow, and their report.
+"""Take the pictures of pages that the docs show: the demo's runs in MLflow and their report, and the first run's lr.
 
 Needs chromium (on Debian ``apt-get install chromium fonts-dejavu-core``). Run it with ``make docs-screenshots``.
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,28 @@ def main() -> None:
             page.screenshot(path=IMAGES / "report.png", full_page=True)
         with mlflow_server(store, Path(folder) / "server.log") as address, browser_page(1300, 800) as page:
             mlflow_page(page, address)
+    first_run()
+
+
+def first_run() -> None:
+    """Do what the page "Getting started" says, and take the picture of the lr curve."""
+    [script] = re.findall(r"```python\n(.*?)```", (DOCS / "index.md").read_text(encoding="utf-8"), re.DOTALL)
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "first.py").write_text(script, encoding="utf-8")
+        subprocess.run([sys.executable, "first.py"], cwd=folder, check=True)
+        store = f"sqlite:///{folder}/mlflow.db"
+        with mlflow_server(store, Path(folder) / "log") as address, browser_page(1000, 640) as page:
+            page.goto(address)
+            page.get_by_text("Model training", exact=True).click()
+            page.get_by_text("Experiments", exact=True).first.click()
+            page.get_by_role("link", name="first", exact=True).first.click()
+            page.locator("a[href*='/runs/']").first.click()
+            page.get_by_text("Model metrics").first.click()
+            close_assistant(page)
+            page.get_by_placeholder("Search metric charts").fill("lr")
+            page.wait_for_selector(".js-plotly-plot path.js-line")
+            page.wait_for_timeout(SETTLED)
+            page.screenshot(path=IMAGES / "mlflow-first.png")
 
 
 def mlflow_page(page: Page, address: str) -> None:
