@@ -131,11 +131,11 @@ class Track:
                     yield index, expected
 
     def _look_ahead(self, step: int) -> None:
-        """Compute the values of the next steps, up to the end of the plan and not past it."""
+        """Compute the values of the next steps: up to the end of the plan, and past it as many again of the last."""
         total = self.timeline.total
         count = max(32, _AHEAD // max(1, len(self._lanes)))
-        if total is not None:
-            count = max(1, min(count, total - step))
+        if total is not None and step < total:
+            count = min(count, total - step)
         scales, offsets = self.timeline.levels(np.arange(step, step + count))
         self._first = step
         self._ahead = [(scales * lane.base + offsets).tolist() for lane in self._lanes]
