@@ -29,18 +29,29 @@ class Difference:
     count: int
     same: bool = False
 
-    def __str__(self) -> str:
+    @property
+    def low(self) -> float:
+        """The interval's lower end."""
+        return self.mean - self.half
+
+    @property
+    def high(self) -> float:
+        """The interval's upper end."""
+        return self.mean + self.half
+
+    def told(self, digits: int = 2) -> str:
         """Write mean, interval and p."""
         if self.same:
             return "the same"
-        return f"{self.mean:+.2f} [{self.mean - self.half:+.2f}, {self.mean + self.half:+.2f}], p={self.p:.3f}"
+        p = f"p={self.p:.3f}" if self.p >= 0.0005 else "p<0.001"
+        return f"{self.mean:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}], {p}"
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     """Return the mean of ours minus theirs, seed by seed.
 
-    >>> print(difference([1.0, 2.0, 3.0], [2.0, 4.0, 4.0]))
-    -1.33 [-2.77, +0.10], p=0.057
+    >>> difference([1.0, 2.0, 3.0], [2.0, 4.0, 4.0]).told()
+    '-1.33 [-2.77, +0.10], p=0.057'
     """
     if len(ours) != len(theirs) or len(ours) < 2:
         raise ValueError(f"{len(ours)} and {len(theirs)} values are no pairs of at least two seeds")
@@ -89,26 +100,45 @@ def crossed(curve: Sequence[float], target: float) -> int | None:
     return None if last == len(curve) else last + 1
 
 
-def crossing_interval(ours: np.ndarray, theirs: np.ndarray, seed: int = 0) -> tuple[str, str, str]:
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean of some values, and the ends of its 95% interval (Student's t).
+
+    >>> [round(each, 2) for each in mean_interval([3.0, 4.0, 5.0])]
+    [4.0, 1.52, 6.48]
+    """
+    found = difference(values, [0.0] * len(values))
+    return found.mean, found.low, found.high
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """When a mean curve reaches a target for good.
+
+    Args:
+        epoch: from 1; None if it does not within the budget.
+        low: lower end of the 95% bootstrap interval, likewise.
+        high: upper end.
+    """
+
+    epoch: int | None
+    low: int | None
+    high: int | None
+
+
+def crossing(ours: np.ndarray, theirs: np.ndarray, seed: int = 0) -> Crossing:
     """Return when the seed-mean of ours crosses the final seed-mean of theirs, with its 95% bootstrap interval.
 
     Args:
         ours: curves of the recommended model, one row for each seed.
         theirs: final values, one for each of the same seeds.
         seed: of the resampling.
-
-    Returns:
-        The epoch, and the interval's lower and upper end; ``"never"`` where the curve ends above.
     """
     generator = np.random.default_rng(seed)
-    length = ours.shape[1]
+    never = ours.shape[1] + 1
     found = []
     for _ in range(RESAMPLES):
         rows = generator.integers(0, len(ours), len(ours))
-        found.append(crossed(ours[rows].mean(0).tolist(), float(theirs[rows].mean())) or length + 1)
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
-
-    def told(epoch: int | None) -> str:
-        return "never" if epoch is None or epoch > length else str(epoch)
-
-    return told(crossed(ours.mean(0).tolist(), float(theirs.mean()))), told(int(low)), told(int(high))
+        found.append(crossed(ours[rows].mean(0).tolist(), float(theirs[rows].mean())) or never)
+    ends = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+    low, high = (None if end == never else int(end) for end in ends)
+    return Crossing(crossed(ours.mean(0).tolist(), float(theirs.mean())), low, high)

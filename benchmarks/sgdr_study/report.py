@@ -1,17 +1,16 @@
-"""Writes the study's tables into ``docs/study.md`` and its pictures into ``docs/images``, from the runs in MLflow."""
+"""Writes the study's tables into ``docs/study.md`` and its pictures into ``docs/images``, from the files of figures."""
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-from benchmarks.sgdr_study import tables
+from benchmarks.sgdr_study import pictures, tables
+from benchmarks.sgdr_study.answers import EXPERIMENTS, Experiment
 from benchmarks.sgdr_study.place import Place
-from benchmarks.sgdr_study.results import Result
-from benchmarks.sgdr_study.text import Topics
+from benchmarks.sgdr_study.results import Result, Runs, by_schedule
 from lightning_lrsched.cli import main as lrsched
 
 LOWEST_SEEDS = 2
-COSINE = "SGDR T_0=200"
+Block = tuple[str, list[str]]
 
 
 def written(page: str, name: str, lines: Sequence[str]) -> str:
@@ -23,111 +22,73 @@ def written(page: str, name: str, lines: Sequence[str]) -> str:
     return pattern.sub(lambda _: "\n".join([start, *lines, end]), page)
 
 
-def anytime_picture(runs: dict[str, list[Result]], path: Path) -> None:
-    """Draw the recommended model's test error over the epochs."""
-    from matplotlib.figure import Figure
+def blocks(place: Place) -> Iterator[Block]:
+    """Yield every table that there are enough runs for, by the name of its block."""
+    groups = _groups(place)
+    for letter, (runs, experiment) in groups.items():
+        grid = [one for one in place.read(f"{experiment.key}-choose") if one.schedule in runs]
+        yield f"grid {letter}", tables.grid_table(grid)
+        yield f"error {letter}", tables.error_table(runs, experiment)
+        yield f"differences {letter}", tables.ruler_table(runs, experiment)
+        yield f"against cosine {letter}", tables.cosine_table(runs, experiment)
+        yield f"warmed {letter}", tables.warmed_table(runs, experiment)
+        yield f"targets {letter}", tables.target_table(runs, experiment)
+    if groups:
+        yield "restarts", tables.restart_table(groups)
+        yield "choices", tables.choice_table(groups)
+        yield "best cycle", tables.best_cycle(groups)
+    if members := {letter: found for letter in groups if (found := place.members(EXPERIMENTS[letter].key))}:
+        yield "ensembles", tables.ensemble_table(members)
+    if warmed := _warmed(place):
+        floor = place.floor()
+        yield "warmup", tables.warmup_table(warmed, floor)
+        yield "floor", [f"The unigram floor is {floor:.3f} nats."]
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    for index, (name, each) in enumerate(runs.items()):
-        mean, deviation = tables.mean_curve(each, "test_error")
-        epochs = range(1, len(mean) + 1)
-        [line] = axes.plot(epochs, mean, label=name, linestyle=("-", "--")[index // 10], linewidth=1.4)
-        pairs = list(zip(mean, deviation, strict=True))
-        axes.fill_between(
-            epochs, [m - d for m, d in pairs], [m + d for m, d in pairs], color=line.get_color(), alpha=0.08
-        )
-    axes.set(xlabel="epochs trained", ylabel="test error of the recommended model, %", ylim=(2, 9), xlim=(1, None))
-    axes.set_title(f"{len(next(iter(runs.values())))} seeds, mean and standard deviation", fontsize=10)
-    axes.legend(fontsize=8, ncols=2)
-    axes.grid(alpha=0.25)
-    figure.savefig(path, dpi=130)
 
-
-def warmup_picture(groups: dict[str, list[Result]], floor: float, path: Path) -> None:
-    """Draw the test loss of every run of experiment D, with and without warmup."""
-    from matplotlib.figure import Figure
-
-    kinds = [(name, lr) for name, found in groups.items() for lr in sorted({one.combination.lr or 0 for one in found})]
-    figure = Figure(figsize=(3 * len(kinds), 3.4), layout="constrained")
-    for axes, (name, lr) in zip(figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0], kinds, strict=True):
-        for one in groups[name]:
-            if one.combination.lr == lr:
-                warmed = one.combination.warmup is not None
-                steps = [one.epoch_steps * (index + 1) for index in range(one.epochs)]
-                axes.plot(steps, one.curves["test_loss"], color="C0" if warmed else "C3", linewidth=1)
-        axes.axhline(floor, color="0.5", linestyle=":", linewidth=1)
-        axes.set_title(f"{name}, lr {lr:g}", fontsize=9)
-        axes.set(xlabel="step", ylabel="test loss, nats" if axes.get_subplotspec().is_first_col() else "")
-        axes.grid(alpha=0.25)
-    figure.legend(
-        [figure.axes[0].plot([], [], color=color)[0] for color in ("C3", "C0")],
-        ["no warmup", "warmup of 100 steps"],
-        loc="outside upper center",
-        ncols=2,
-        fontsize=8,
-    )
-    figure.savefig(path, dpi=130)
+def rewritten(place: Place, page: str) -> str:
+    """Return a page with its tables made anew from the files of figures."""
+    for name, lines in blocks(place):
+        page = written(page, name, lines)
+    return page
 
 
 def write_report(place: Place) -> None:
-    """Write the tables and draw the pictures of what there are enough runs for."""
-    page = place.page.read_text(encoding="utf-8")
-    page = _write_images(place, page)
-    page = _write_warmups(place, page)
-    runs = tables.by_schedule(place.read("study-c"))
-    if _enough(runs):
-        page = written(page, "text", tables.error_table(runs, "test_loss"))
-    place.page.write_text(page, encoding="utf-8")
+    """Write the tables and draw the pictures."""
+    place.page.write_text(rewritten(place, place.page.read_text(encoding="utf-8")), encoding="utf-8")
+    if groups := _groups(place):
+        pictures.final_picture(groups, place.images / "study-final.png")
+        pictures.target_picture(groups, place.images / "study-targets.png")
+        pictures.anytime_picture(groups, place.images / "study-anytime.png")
+        pictures.restart_picture(groups, place.images / "study-restarts.png")
+        pictures.choice_picture(groups, place.images / "study-choices.png")
+    if members := {letter: found for letter in groups if (found := place.members(EXPERIMENTS[letter].key))}:
+        pictures.ensemble_picture(members, place.images / "study-ensembles.png")
+    if warmed := _warmed(place):
+        pictures.warmup_picture(warmed, place.floor(), place.images / "study-warmup.png")
 
 
-def _enough(runs: dict[str, list[Result]]) -> bool:
-    """Return whether there are seeds to compare over."""
-    return bool(runs) and len(next(iter(runs.values()))) >= LOWEST_SEEDS
+def compare(place: Place) -> None:
+    """Have ``lrsched compare`` draw one seed of experiment B, and write its page of all runs beside the runs."""
+    options = ["--experiment", "study-b", "--tracking-uri", place.store, "--metric", "test_error"]
+    page, picture = str(place.build / "study-b.html"), str(place.images / "study-compare.png")
+    one_seed = "params.`sweep/seed` = '0' and attributes.status = 'FINISHED'"
+    for more in (["--html", page], ["--png", picture, "--filter", one_seed]):
+        if lrsched(["compare", *options, *more]):
+            raise SystemExit("the comparison failed; the lines above say why")
 
 
-def _restarted(runs: dict[str, list[Result]]) -> dict[str, list[Result]]:
-    """Return the schedules that restart within the budget, and the one cosine over all of it."""
-    restarted = [name for name, each in runs.items() if any(end < each[0].epochs for end in each[0].ends)]
-    return {name: runs[name] for name in [*restarted, COSINE]}
+def _groups(place: Place) -> dict[str, tuple[Runs, Experiment]]:
+    """Return the experiments with enough runs, by letter."""
+    found = {letter: (by_schedule(place.read(each.key)), each) for letter, each in EXPERIMENTS.items()}
+    return {letter: (runs, each) for letter, (runs, each) in found.items() if runs and _seeds(runs) >= LOWEST_SEEDS}
 
 
-def _write_images(place: Place, page: str) -> str:
-    """Return the page with the tables of experiment B."""
-    runs = tables.by_schedule(place.read("study-b"))
-    if not _enough(runs):
-        return page
-    blocks = {
-        "grid": tables.grid_table([one for one in place.read("study-b-choose") if one.combination.schedule in runs]),
-        "error": tables.error_table(runs),
-        "differences": tables.difference_table(runs),
-        "against cosine": tables.difference_table(_restarted(runs), COSINE) if COSINE in runs else [],
-        "targets": tables.target_table(runs),
-        "restarts": tables.restart_table(runs),
-        "choices": tables.choice_table(runs),
-        "best cycle": tables.best_cycle(runs),
-        "ensembles": tables.ensemble_table(runs),
-    }
-    for name, lines in blocks.items():
-        page = written(page, name, lines)
-    anytime_picture(runs, place.images / "study-anytime.png")
-    picture = str(place.images / "study-compare.png")
-    options = ["--experiment", "study-b", "--tracking-uri", place.store, "--metric", "test_error", "--png", picture]
-    options += ["--filter", "params.`sweep/seed` = '0' and attributes.status = 'FINISHED'"]  # one seed can be looked at
-    if lrsched(["compare", *options]):
-        raise SystemExit("the comparison failed; the lines above say why")
-    return page
+def _seeds(runs: Runs) -> int:
+    """Return how many seeds every schedule has."""
+    return min(len(each) for each in runs.values())
 
 
-def _write_warmups(place: Place, page: str) -> str:
-    """Return the page with the table of experiment D."""
+def _warmed(place: Place) -> dict[str, list[Result]]:
+    """Return the runs of experiment D by model."""
     found = {"post-norm": place.read("study-d"), "pre-norm": place.read("study-d-pre")}
-    groups = {name: each for name, each in found.items() if each}
-    if not groups:
-        return page
-    floor = Topics(context=48).unigram_floor()
-    parts = [tables.warmup_table(each, floor, name) for name, each in groups.items()]
-    page = written(page, "warmup", parts[0] + [row for more in parts[1:] for row in more[2:]])
-    page = written(page, "floor", [f"The unigram floor is {floor:.3f} nats."])
-    warmup_picture(groups, floor, place.images / "study-warmup.png")
-    return page
+    return {name: each for name, each in found.items() if each}

@@ -1,27 +1,26 @@
 """The study's tables, each as lines of Markdown."""
 
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
+from benchmarks.sgdr_study.answers import (
+    Experiment,
+    against,
+    best_epoch,
+    choices,
+    gains,
+    restarted,
+    restarts,
+    ruler_of,
+    targets,
+    warmed_pairs,
+)
+from benchmarks.sgdr_study.paired import Difference, difference, holm, mean_interval, spread
+from benchmarks.sgdr_study.results import Members, Result, Runs, lowest
 
-from benchmarks.sgdr_study.ensembles import cycle_end_files, ensemble_errors
-from benchmarks.sgdr_study.mnist import Mnist
-from benchmarks.sgdr_study.paired import crossing_interval, difference, holm, spread
-from benchmarks.sgdr_study.results import Result
-
-MOMENTS = (10, 30, 70, 150, 200)
-RULER = "step"
-
-
-def by_schedule(results: Iterable[Result]) -> dict[str, list[Result]]:
-    """Return the runs of each schedule, by seed; only seeds that every schedule has."""
-    found: dict[str, dict[int, Result]] = defaultdict(dict)
-    for each in results:
-        found[each.combination.schedule][each.combination.seed] = each
-    seeds = set.intersection(*(set(runs) for runs in found.values())) if found else set()
-    return {name: [runs[seed] for seed in sorted(seeds)] for name, runs in found.items()}
+SURE = 0.05
+DEAD = 0.05
+"""A language model that ends within so many nats of the unigram floor has learned nothing but frequencies."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -30,167 +29,151 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
 
 
-def moments(runs: Mapping[str, Sequence[Result]]) -> list[int]:
-    """Return the epochs at which tables look, inside the budget."""
-    epochs = next(iter(runs.values()))[0].epochs
-    return [*(moment for moment in MOMENTS if moment < epochs), epochs]
+def starred(rows: Sequence[Sequence[Difference | None]], digits: int = 2) -> list[list[str]]:
+    """Return the differences of one table as text, with a star where Holm's method leaves p below 0.05.
+
+    Runs that were the same up to there (the same lr so far) are no comparison.
+    """
+    compared = [each for row in rows for each in row if each is not None and not each.same]
+    sure = {id(each) for each, p in zip(compared, holm([each.p for each in compared]), strict=True) if p < SURE}
+    return [
+        ["" if each is None else each.told(digits) + (" *" if id(each) in sure else "") for each in row] for row in rows
+    ]
 
 
 def grid_table(results: Sequence[Result]) -> list[str]:
     """Return the validation loss that each lr of the grid reached, by schedule; the chosen one in bold."""
-    losses: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for each in results:
-        losses[each.combination.schedule][each.combination.lr or 0.0].append(each.value("val_loss"))
-    lrs = sorted({lr for found in losses.values() for lr in found})
-    rows = []
-    for name, found in losses.items():
-        means = {lr: statistics.fmean(found[lr]) for lr in lrs if found[lr]}
-        lowest = min(means, key=lambda lr: means[lr])
-        cells = [f"{means[lr]:.4f}" if lr in means else "" for lr in lrs]
-        rows.append([name, *(f"**{cell}**" if lr == lowest else cell for lr, cell in zip(lrs, cells, strict=True))])
+    chosen = lowest(results)
+    lrs = sorted({one.lr for one in results})
+    losses = {(one.schedule, one.lr): f"{one.value('val_loss'):.4f}" for one in results}
+    rows = [
+        [name, *(f"**{losses[name, lr]}**" if lr == best else losses.get((name, lr), "") for lr in lrs)]
+        for name, best in chosen.items()
+    ]
     return table(["validation loss", *(f"lr {lr:g}" for lr in lrs)], rows)
 
 
-def error_table(runs: Mapping[str, Sequence[Result]], metric: str = "test_error") -> list[str]:
-    """Return the metric of the recommended model after some epochs, as mean and standard deviation over the seeds."""
-    shown = moments(runs)
-    rows = [
-        [name, f"{each[0].combination.lr:g}", *(spread([one.value(metric, epoch) for one in each]) for epoch in shown)]
-        for name, each in runs.items()
-    ]
-    return table(["schedule", "lr", *(f"@{epoch}" for epoch in shown)], rows)
+def error_table(runs: Runs, experiment: Experiment) -> list[str]:
+    """Return the metric of the recommended model: mean and deviation over the seeds, at the end with its interval."""
+    metric, digits, shown = experiment.metric, experiment.digits, experiment.shown(runs)
+    rows = []
+    for name, each in runs.items():
+        columns = [[one.value(metric, epoch) for one in each] for epoch in shown]
+        _, low, high = mean_interval(columns[-1])
+        cells = [spread(column, digits) for column in columns]
+        rows.append([name, f"{each[0].lr:g}", *cells, f"{low:.{digits}f} to {high:.{digits}f}"])
+    return table(["schedule", "lr", *(f"@{epoch}" for epoch in shown), f"95% interval @{shown[-1]}"], rows)
 
 
-def ruler_of(runs: Mapping[str, Sequence[Result]]) -> str:
-    """Return the schedule that the others are measured against."""
-    return RULER if RULER in runs else next(iter(runs))
+def difference_table(runs: Runs, experiment: Experiment, pairs: Sequence[tuple[str, str]], head: str) -> list[str]:
+    """Return one schedule minus another for each pair, seed by seed, at some epochs and over all of them."""
+    shown = experiment.shown(runs)
+    found = [against(runs, ours, theirs, experiment.metric, shown) for ours, theirs in pairs]
+    rows = [[ours, *cells] for (ours, _), cells in zip(pairs, starred(found, experiment.digits), strict=True)]
+    return table([head, *(f"@{epoch}" for epoch in shown), "mean over all epochs"], rows)
 
 
-def difference_table(runs: Mapping[str, Sequence[Result]], ruler: str | None = None) -> list[str]:
-    """Return each schedule's test error minus that of the ruler, seed by seed, at some epochs."""
-    shown, ruler = moments(runs), ruler or ruler_of(runs)
-    others = [name for name in runs if name != ruler]
-    cells = {
-        (name, epoch): difference(
-            [one.value("test_error", epoch) for one in runs[name]],
-            [one.value("test_error", epoch) for one in runs[ruler]],
-        )
-        for name in others
-        for epoch in shown
-    }
-    compared = {at: each for at, each in cells.items() if not each.same}  # the same lr so far is no comparison
-    adjusted = dict(zip(compared, holm([each.p for each in compared.values()]), strict=True))
-    rows = [
-        [name, *(f"{cells[name, epoch]}{' *' if adjusted.get((name, epoch), 1.0) < 0.05 else ''}" for epoch in shown)]
-        for name in others
-    ]
-    return table([f"minus {ruler}", *(f"@{epoch}" for epoch in shown)], rows)
-
-
-def target_table(runs: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Return the epochs after which the seed-mean curve is for good at or below the ruler's final error."""
+def ruler_table(runs: Runs, experiment: Experiment) -> list[str]:
+    """Return every schedule minus the ruler."""
     ruler = ruler_of(runs)
-    final = np.array([one.value("test_error") for one in runs[ruler]])
+    return difference_table(runs, experiment, [(name, ruler) for name in runs if name != ruler], f"minus {ruler}")
+
+
+def cosine_table(runs: Runs, experiment: Experiment) -> list[str]:
+    """Return the schedules that restart minus one cosine over the whole budget."""
+    cosine = experiment.cosine
+    pairs = [(name, cosine) for name in restarted(runs)] if cosine in runs else []
+    return difference_table(runs, experiment, pairs, f"minus {cosine}")
+
+
+def warmed_table(runs: Runs, experiment: Experiment) -> list[str]:
+    """Return the schedules with warmup minus themselves without."""
+    return difference_table(runs, experiment, warmed_pairs(runs), "with minus without warmup")
+
+
+def target_table(runs: Runs, experiment: Experiment) -> list[str]:
+    """Return the epochs after which the seed-mean curve is for good at or below the ruler's final value."""
     rows = []
-    for name, each in runs.items():
-        epoch, low, high = crossing_interval(np.array([one.anytime("test_error") for one in each]), final)
-        rows.append([name, epoch, f"{low} to {high}"])
-    return table(["schedule", f"epochs to the {ruler} schedule's final error", "95% interval"], rows)
+    for name, found in targets(runs, experiment.metric).items():
+        epoch, low, high = ("never" if each is None else each for each in (found.epoch, found.low, found.high))
+        budget = runs[name][0].epochs
+        faster = "" if found.epoch is None else f"{budget / found.epoch:.2f}"
+        rows.append([name, epoch, f"{low} to {high}", faster])
+    ruler = ruler_of(runs)
+    return table(["schedule", f"epochs to the {ruler} schedule's final value", "95% interval", "times faster"], rows)
 
 
-def restart_table(runs: Mapping[str, Sequence[Result]], after: int = 5) -> list[str]:
-    """Return how the test error changes in the epochs after each restart."""
-    rows = []
-    for name, each in runs.items():
-        for end in each[0].ends:
-            if end + after <= each[0].epochs:
-                now = [one.curves["test_error"][end - 1] for one in each]
-                later = [one.curves["test_error"][end + after - 1] for one in each]
-                rows.append([name, end, spread(now), spread(later), difference(later, now)])
-    return table(["schedule", "cycle's end", "error there", f"{after} epochs later", "change"], rows)
+def restart_table(groups: Mapping[str, tuple[Runs, Experiment]]) -> list[str]:
+    """Return how the metric of the present weights differs from that at a cycle's end in the cycle that follows."""
+    labels, found, lines = [], [], []
+    for letter, (runs, experiment) in groups.items():
+        for each in restarts(runs, experiment.metric):
+            labels.append([letter, each.schedule, each.end, spread(each.values, experiment.digits)])
+            found.append([each.soon, each.middle])
+            lines.append(experiment.digits)
+    cells = _each_starred(found, lines)
+    head = ["", "schedule", "cycle's end", "there", "a tenth into the next cycle", "at its middle"]
+    return table(head, [[*label, *row] for label, row in zip(labels, cells, strict=True)])
 
 
-def choice_table(runs: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Return the test error of the checkpoints that one may choose, against the last complete cycle's end."""
-    rows = []
-    for name, each in runs.items():
-        if len(each[0].ends) < 2:
-            continue
-        last = [one.value("test_error") for one in each]
-        chosen = {
-            "best cycle end by val_loss": [_at_best(one, one.ends) for one in each],
-            "best epoch by val_loss": [_at_best(one, range(1, one.epochs + 1)) for one in each],
-            "weights at the end of the run": [one.curves["test_error"][-1] for one in each],
-        }
-        for what, errors in chosen.items():
-            if errors != last:
-                rows.append([name, spread(last), what, spread(errors), difference(errors, last)])
-    return table(["schedule", "last cycle's end", "instead", "its error", "difference"], rows)
+def choice_table(groups: Mapping[str, tuple[Runs, Experiment]]) -> list[str]:
+    """Return the metric of the checkpoints that one may choose, against the last complete cycle's end."""
+    labels, found, digits = [], [], []
+    for letter, (runs, experiment) in groups.items():
+        for each in choices(runs, experiment.metric):
+            values = [spread(each.last, experiment.digits), each.what, spread(each.values, experiment.digits)]
+            labels.append([letter, each.schedule, *values])
+            found.append([each.apart])
+            digits.append(experiment.digits)
+    head = ["", "schedule", "last cycle's end", "instead", "there", "difference"]
+    return table(head, [[*label, *row] for label, row in zip(labels, _each_starred(found, digits), strict=True)])
 
 
-def best_cycle(runs: Mapping[str, Sequence[Result]]) -> list[str]:
+def _each_starred(rows: Sequence[Sequence[Difference | None]], digits: Sequence[int]) -> list[list[str]]:
+    """Return the differences of one table whose rows have units, and so decimals, of their own."""
+    shown = {count: starred(rows, count) for count in set(digits)}
+    return [shown[count][index] for index, count in enumerate(digits)]
+
+
+def best_cycle(groups: Mapping[str, tuple[Runs, Experiment]]) -> list[str]:
     """Return in how many runs the best validation loss of all epochs falls on the last complete cycle's end."""
     rows = []
-    for name, each in runs.items():
-        if len(each[0].ends) < 2:
-            continue
-        near = sum(_best_epoch(one, one.ends) == one.ends[-1] for one in each)
-        exact = sum(_best_epoch(one, range(1, one.epochs + 1)) == one.ends[-1] for one in each)
-        rows.append([name, f"{near} of {len(each)}", f"{exact} of {len(each)}"])
-    return table(["schedule", "best cycle end is the last", "best epoch of all is the last cycle's end"], rows)
-
-
-def ensemble_table(runs: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Return what averaged predictions and averaged weights of the last cycle ends give."""
-    data = Mnist()
-    rows = []
-    for name, each in runs.items():
-        for count in (2, 3, 4):
-            found = []
-            for one in each:
-                files = cycle_end_files(one.folder, [end * one.epoch_steps for end in one.ends])
-                if len(files) >= count:
-                    found.append(ensemble_errors(files[-count:], data))
-            if len(found) < 2:
+    for letter, (runs, _) in groups.items():
+        for name, each in runs.items():
+            if len(each[0].ends) < 2:
                 continue
-            last = [errors["last end"] for errors in found]
-            cells = [
-                f"{difference([errors[what] for errors in found], last)}" for what in ("ensemble", "control", "average")
-            ]
-            rows.append([name, count, spread(last), *cells])
-    return table(["schedule", "ends", "last end", "ensemble", "batch norm alone", "averaged weights"], rows)
+            near = sum(best_epoch(one, one.ends) == one.ends[-1] for one in each)
+            exact = sum(best_epoch(one, range(1, one.epochs + 1)) == one.ends[-1] for one in each)
+            rows.append([letter, name, f"{near} of {len(each)}", f"{exact} of {len(each)}"])
+    return table(["", "schedule", "best cycle end is the last", "best epoch of all is the last cycle's end"], rows)
 
 
-def warmup_table(results: Sequence[Result], floor: float, what: str) -> list[str]:
+def ensemble_table(groups: Mapping[str, Sequence[Members]]) -> list[str]:
+    """Return what averaged predictions and averaged weights of the last cycle ends gain."""
+    labels, found = [], []
+    for letter, members in groups.items():
+        for each in gains(members):
+            labels.append([letter, each.schedule, each.count, spread(each.last)])
+            found.append([each.ensemble, each.control, each.average, each.averaging])
+    head = ["", "schedule", "ends", "last end", "ensemble", "batch norm alone", "averaged weights", "averaging alone"]
+    return table(head, [[*label, *row] for label, row in zip(labels, starred(found), strict=True)])
+
+
+def warmup_table(groups: Mapping[str, Sequence[Result]], floor: float) -> list[str]:
     """Return test nats without and with warmup, and how many runs learned nothing but how frequent a character is."""
-    found: dict[float, dict[bool, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
-    for each in results:
-        combination = each.combination
-        found[combination.lr or 0.0][combination.warmup is not None][combination.seed] = each.curves["test_loss"][-1]
-    rows = []
-    for lr, groups in found.items():
-        seeds = sorted(set(groups[False]) & set(groups[True]))
-        without, warmed = [groups[False][seed] for seed in seeds], [groups[True][seed] for seed in seeds]
-        if len(seeds) < 2:
-            continue
-        dead = [f"{sum(value > floor - 0.05 for value in values)} of {len(seeds)}" for values in (without, warmed)]
-        rows.append(
-            [what, f"{lr:g}", spread(without, 3), dead[0], spread(warmed, 3), dead[1], difference(warmed, without)]
-        )
-    return table(["model", "lr", "no warmup", "dead", "100 steps", "dead", "difference"], rows)
-
-
-def _best_epoch(result: Result, epochs: Iterable[int]) -> int:
-    """Return the epoch with the lowest validation loss among some; the first of equals."""
-    return min(epochs, key=lambda epoch: result.curves["val_loss"][epoch - 1])
-
-
-def _at_best(result: Result, epochs: Iterable[int]) -> float:
-    """Return the test error where the validation loss is lowest."""
-    return result.curves["test_error"][_best_epoch(result, epochs) - 1]
-
-
-def mean_curve(runs: Sequence[Result], metric: str) -> tuple[list[float], list[float]]:
-    """Return the mean of the recommended model's curve over the seeds, and its standard deviation."""
-    columns = list(zip(*(one.anytime(metric) for one in runs), strict=True))
-    return [statistics.fmean(column) for column in columns], [statistics.stdev(column) for column in columns]
+    labels, found = [], []
+    for what, results in groups.items():
+        by_lr: dict[float, dict[bool, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+        for one in results:
+            by_lr[one.lr][bool(one.warmup)][one.seed] = one.curves["test_loss"][-1]
+        for lr, warmed in by_lr.items():
+            seeds = sorted(set(warmed[False]) & set(warmed[True]))
+            if len(seeds) < 2:
+                continue
+            cells = []
+            for values in ([warmed[each][seed] for seed in seeds] for each in (False, True)):
+                cells += [spread(values, 3), f"{sum(value > floor - DEAD for value in values)} of {len(seeds)}"]
+            labels.append([what, f"{lr:g}", *cells])
+            found.append([difference([warmed[True][s] for s in seeds], [warmed[False][s] for s in seeds])])
+    head = ["model", "lr", "no warmup", "dead", "100 steps", "dead", "difference"]
+    return table(head, [[*label, *row] for label, row in zip(labels, starred(found, 3), strict=True)])

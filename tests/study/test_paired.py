@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.sgdr_study.paired import crossed, crossing_interval, difference, holm, spread
+from benchmarks.sgdr_study.paired import Crossing, crossed, crossing, difference, holm, mean_interval, spread
 
 
 def test_a_difference_has_the_interval_of_the_paired_test() -> None:
@@ -14,12 +14,18 @@ def test_a_difference_has_the_interval_of_the_paired_test() -> None:
     interval = test.confidence_interval(0.95)
     assert found.p == pytest.approx(test.pvalue)
     assert (found.mean - found.half, found.mean + found.half) == pytest.approx((interval.low, interval.high))
-    assert str(found) == "-0.28 [-0.55, -0.01], p=0.045"
+    assert found.told() == "-0.28 [-0.55, -0.01], p=0.045"
 
 
 def test_equal_values_have_no_difference_and_a_constant_one_is_certain() -> None:
-    assert str(difference([1.0, 2.0], [1.0, 2.0])) == "the same"
-    assert str(difference([2.0, 3.0], [1.0, 2.0])) == "+1.00 [+1.00, +1.00], p=0.000"
+    assert difference([1.0, 2.0], [1.0, 2.0]).told() == "the same"
+    assert difference([2.0, 3.0], [1.0, 2.0]).told(1) == "+1.0 [+1.0, +1.0], p<0.001"
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    values = [3.1, 2.9, 3.4, 3.3, 3.0]
+    interval = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    assert mean_interval(values) == pytest.approx((3.14, interval.low, interval.high))
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [([1.0], [2.0]), ([1.0, 2.0], [1.0]), ([], [])])
@@ -50,10 +56,13 @@ def test_a_target_is_reached_when_it_is_never_left_again(curve: list[float], tar
 def test_the_interval_of_a_crossing_holds_its_estimate() -> None:
     generator = np.random.default_rng(1)
     curves = 10 * np.exp(-np.arange(50) / 10) + generator.normal(0, 0.2, (5, 1))
-    epoch, low, high = crossing_interval(curves, np.array([1.0, 1.1, 0.9, 1.0, 1.05]))
-    assert int(low) <= int(epoch) <= int(high)
-    assert int(low) < int(high)
-    assert crossing_interval(curves, np.full(5, -1.0)) == ("never", "never", "never")
+    found = crossing(curves, np.array([1.0, 1.1, 0.9, 1.0, 1.05]))
+    assert found.epoch is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.epoch <= found.high
+    assert found.low < found.high
+    assert crossing(curves, np.full(5, -1.0)) == Crossing(None, None, None)
 
 
 def test_a_spread_is_mean_and_deviation() -> None:
