@@ -19,8 +19,12 @@ def given(part: Any) -> dict[str, Any]:
 
 
 def short_repr(part: object) -> str:
-    """Return the call that makes an equal dataclass value, without the parameters left at their defaults."""
-    return f"{type(part).__name__}({', '.join(f'{name}={value!r}' for name, value in given(part).items())})"
+    """Return the call that makes an equal dataclass value, without the parameters left at their defaults.
+
+    A function stands in it by its name, the same in every process: the call works where the name is known.
+    """
+    values = ((name, getattr(value, "__qualname__", repr(value))) for name, value in given(part).items())
+    return f"{type(part).__name__}({', '.join(f'{name}={value}' for name, value in values)})"
 
 
 @dataclass(frozen=True)
