@@ -30,7 +30,7 @@ def made() -> Iterator[dict[str, Any]]:
     """What the code makes, in modules with the names that the guide gives them."""
     names = ("lightning_lrsched.tracking.json_lines", "lightning_lrsched.callbacks.json_lines_tracker")
     halving = dict(vars(lightning_lrsched.schedules.steps))
-    exec("from itertools import pairwise\n" + HALVING, halving)
+    exec(HALVING, halving)
     found = {"Halving": halving["Halving"]}
     for name, code in zip(names, (SINK, CALLBACK), strict=True):
         sys.modules[name] = module = ModuleType(name)
