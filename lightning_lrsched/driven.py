@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -142,11 +143,11 @@ class DrivenScheduler(RealStepScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the counter and of the scheduler."""
         values = [
-            {"lr": float(group["lr"])} | {key: group[key] for key in _FOLLOWED if key in group}
+            {"lr": float(group["lr"])} | {key: _plain(group[key]) for key in _FOLLOWED if key in group}
             for group in self.shadow.param_groups
         ]
         return super().state_dict() | {
-            "driven": self.driven.state_dict(),
+            "driven": _plain(self.driven.state_dict()),
             "shadow": values,
             "fed_epoch": self.fed_epoch,
         }
@@ -159,8 +160,8 @@ class DrivenScheduler(RealStepScheduler):
         for group, shadow in zip_longest(self._groups, self.shadow.param_groups):
             write_value(group, "lr", factor * float(group["initial_lr"] if shadow is None else shadow["lr"]))
             for key in _FOLLOWED:
-                if shadow is not None and key in shadow:
-                    group[key] = shadow[key]
+                if shadow is not None and key in shadow and shadow[key] is not group.get(key):
+                    shadow[key] = group[key] = _plain(shadow[key])
 
     def strays(self) -> Iterator[tuple[int, float]]:
         """Yield each group whose lr is not the shadow's times the warmup's factor; none after `let_go`."""
@@ -221,6 +222,17 @@ class DrivenScheduler(RealStepScheduler):
 def _copied(value: object) -> object:
     """Return a value that later changes of the original do not reach."""
     return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with Python's numbers for NumPy's, which a ``weights_only`` load does not accept."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(_plain(each) for each in value)
+    if type(value) is dict:
+        return {key: _plain(each) for key, each in value.items()}
+    return value
 
 
 def nested(scheduler: Any) -> Iterator[Any]:

@@ -1,16 +1,28 @@
 """A resumed run uses the lrs of the uninterrupted one, bit for bit, wherever the checkpoint was saved."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim import lr_scheduler as torch_schedulers
 
-from lightning_lrsched import SGDR, Cosine, LearningRateScheduler, OneCycle, Step
+from lightning_lrsched import (
+    SGDR,
+    Cosine,
+    LearningRateScheduler,
+    Linear,
+    OneCycle,
+    Plan,
+    Plateau,
+    Step,
+    TorchScheduler,
+)
 from tests.callbacks.models import LR, Stranger, Tiny, loader, make_trainer, two_groups
 from tests.callbacks.test_real_steps import Gan
 
@@ -41,6 +53,10 @@ class Saves(Callback):
         self.save(trainer, "epoch")
 
 
+def restarts(optimizer: Optimizer) -> torch_schedulers.LRScheduler:
+    return torch_schedulers.CosineAnnealingWarmRestarts(optimizer, 3, 2)
+
+
 def check_resumes(
     folder: Path, make_callback: Any, make_module: Any = Tiny, *, validates: bool = False, **settings: Any
 ) -> None:
@@ -69,12 +85,60 @@ def check_resumes(
     [
         pytest.param({"main": SGDR(3, T_mult=2, eta_min=1e-3), "warmup": 4}, id="restarts"),
         pytest.param({"main": Cosine(), "warmup": "20%", "cooldown": "20%"}, id="three parts"),
-        pytest.param({"main": OneCycle()}, id="one cycle"),
+        pytest.param({"main": OneCycle(cycle_momentum=True)}, id="one cycle"),
+        pytest.param({"main": TorchScheduler(restarts, interval="step"), "warmup": 4}, id="torch, by step"),
+        pytest.param({"main": TorchScheduler(restarts, interval="epoch"), "warmup": "1ep"}, id="torch, by epoch"),
         pytest.param({"main": Step("1ep", gamma=0.5), "warmup": "1ep", "update": "epoch"}, id="staircase"),
     ],
 )
 def test_plans_resume(tmp_path: Path, plan: dict[str, Any]) -> None:
-    check_resumes(tmp_path, lambda: LearningRateScheduler(**plan))
+    def configure(module: Tiny) -> Optimizer:
+        return SGD(module.parameters(), lr=LR, momentum=0.9)
+
+    check_resumes(tmp_path, lambda: LearningRateScheduler(**plan), lambda: Tiny(configure))
+
+
+def test_a_plateau_resumes_and_is_not_fed_by_the_sanity_check(tmp_path: Path) -> None:
+    plan: dict[str, Any] = {"main": Plateau(patience=0, factor=0.5), "warmup": 4}
+    settings: dict[str, Any] = {"max_epochs": 4, "val_check_interval": 12, "num_sanity_val_steps": 2}
+    module = partial(Tiny, score=float)
+    check_resumes(tmp_path, lambda: LearningRateScheduler(**plan), module, validates=True, **settings)
+
+
+def test_a_weight_decay_resumes(tmp_path: Path) -> None:
+    class Decays(Stranger):
+        """Also records the weight decay."""
+
+        def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Optimizer) -> None:
+            self.decays = [*getattr(self, "decays", []), optimizer.param_groups[0]["weight_decay"]]
+
+    def leg(stranger: Stranger, *more: Callback, path: Path | None = None) -> None:
+        callback = LearningRateScheduler(Plan(Cosine(), warmup=4, others={"weight_decay": Linear(end_factor=3.0)}))
+        trainer = make_trainer(tmp_path, callback, stranger, *more)
+        trainer.fit(Tiny(lambda module: SGD(module.parameters(), lr=LR, weight_decay=0.01)), ckpt_path=path)
+
+    whole, saves = Decays(), Saves(tmp_path)
+    leg(whole, saves)
+    assert len(set(whole.decays)) == 20
+    for when, step, path in saves.paths[3::7]:
+        rest = Decays()
+        leg(rest, path=path)
+        assert rest.decays == whole.decays[step:], (when, step)
+
+
+def by_numpy(optimizer: Optimizer) -> torch_schedulers.LRScheduler:
+    low, high = np.linspace(0.8, 0.9, 2)
+    return torch_schedulers.CyclicLR(
+        optimizer, np.float64(0.01), np.float64(LR), 3, base_momentum=low, max_momentum=high
+    )
+
+
+def test_numpy_numbers_in_a_torch_scheduler_do_not_lock_the_checkpoint(tmp_path: Path) -> None:
+    def configure(module: Tiny) -> Optimizer:
+        return SGD(module.parameters(), lr=LR, momentum=0.9)
+
+    main = TorchScheduler(by_numpy, interval="step")
+    check_resumes(tmp_path, lambda: LearningRateScheduler(main, warmup=4), lambda: Tiny(configure))
 
 
 def test_groups_resume_each_at_its_own_lr(tmp_path: Path) -> None:

@@ -138,6 +138,23 @@ def test_a_longer_run_is_told_and_follows_the_policy(tmp_path: Path, stranger: S
         assert stranger.group() == [1e-3] * 20
 
 
+@pytest.mark.parametrize("policy", ["rescale", "keep"])
+def test_a_shorter_run_is_told_and_follows_the_policy(tmp_path: Path, stranger: Stranger, policy: str) -> None:
+    path = saved(tmp_path, LearningRateScheduler(**COSINE, total_steps=40))
+    callback = LearningRateScheduler(**COSINE, on_horizon_change=policy)
+    with pytest.warns(UserWarning, match=f"was planned for 40 steps and now has 20: on_horizon_change='{policy}'"):
+        make_trainer(tmp_path, callback, stranger).fit(Tiny(), ckpt_path=path)
+    assert stranger.group() == planned(40 if policy == "keep" else 20, **COSINE)[10:20]
+
+
+def test_a_run_shorter_than_what_was_trained_holds_the_last_lr(tmp_path: Path, stranger: Stranger) -> None:
+    path = saved(tmp_path, LearningRateScheduler(**COSINE, total_steps=40))
+    callback = LearningRateScheduler(**COSINE, total_steps=8)
+    with pytest.warns(UserWarning, match=r"planned for 40 steps and now has 8|ended at step 8, and training goes on"):
+        make_trainer(tmp_path, callback, stranger).fit(Tiny(), ckpt_path=path)
+    assert stranger.group() == [1e-3] * 10
+
+
 def test_a_longer_run_can_be_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, LearningRateScheduler(**COSINE))
     callback, module = LearningRateScheduler(**COSINE, on_horizon_change="error"), Tiny()
