@@ -93,13 +93,12 @@ class TrackedCycles:
             self._mark_best(callback, writer)
 
     def _take_cycle(self, callback: Callback, cycle: Finished, writer: Writer, timestamp: int) -> None:
-        """Record one cycle."""
+        """Record one cycle; one that was taken up again and ended otherwise replaces what was stored of it."""
         monitor = key_part(getattr(callback, "monitor", None))
-        for kept in cycle.kept:
-            key = _key(callback, cycle, kept)
-            if key in self._taken:
-                continue
-            self._taken.add(key)
+        keys = {_key(callback, cycle, kept): kept for kept in cycle.kept}
+        new = {key: kept for key, kept in keys.items() if key not in self._taken}
+        self._taken.update(new)
+        for key, kept in new.items():
             roles, metric = cycle.files[kept.path], None
             axis = kept.step - 1 if kept.axis is None else kept.axis
             for curve, role in (("cycle", "best"), ("cycle/end", "end")):
@@ -114,20 +113,28 @@ class TrackedCycles:
                 facts |= {"complete": cycle.complete, "mode": getattr(callback, "mode", "min")}
                 path = kept.path if "://" in kept.path else Path(kept.path).absolute()
                 writer.task(models.checkpoint(path, key, name, facts, metric))
+        if self._upload and new:
+            writer.task(models.only(_prefix(callback, cycle, cycle.kept[0]), list(keys)))
 
     def _mark_best(self, callback: Callback, writer: Writer) -> None:
         """Mark the best of all that was taken, when it is another one."""
         path = getattr(callback, "best_model_path", "")
         finished: Iterable[Finished] = getattr(callback, "finished_cycles", ())
         rows = [(cycle, kept) for cycle in finished for kept in cycle.kept if kept.path == path]
-        if not self._upload or not rows or self._best.get(callback.state_key) == path:
-            return
-        self._best[callback.state_key] = path
-        key = _key(callback, *rows[0])
-        writer.task(models.best(key, self._registered, rows[0][1].score, getattr(callback, "mode", "min")))
+        key = _key(callback, *rows[0]) if rows else ""
+        if self._upload and rows and self._best.get(callback.state_key) != key:
+            self._best[callback.state_key] = key
+            writer.task(models.best(key, self._registered, rows[0][1].score, getattr(callback, "mode", "min")))
+
+
+def _prefix(callback: Callback, cycle: Finished, kept: Kept) -> str:
+    """Return what the keys of a cycle begin with, in this run and in one that is resumed."""
+    run = getattr(callback, "run_key", "") or Path(kept.path).parent.as_posix()
+    return f"{run}-{cycle.cycle}-"
 
 
 def _key(callback: Callback, cycle: Finished, kept: Kept) -> str:
-    """Return what a checkpoint is known by, in this run and in one that is resumed."""
-    run = getattr(callback, "run_key", "") or Path(kept.path).parent.as_posix()
-    return f"{run}-{cycle.cycle}-{kept.step}"
+    """Return what a checkpoint is known by: the same for the same weights in the same part, also after a resume."""
+    score = "" if kept.score is None else f"-{kept.score:.9g}"
+    complete = "" if cycle.complete else "-cut"
+    return f"{_prefix(callback, cycle, kept)}{kept.step}-{cycle.files[kept.path]}{complete}{score}"

@@ -73,8 +73,8 @@ class MlflowSink:
             self.client.log_artifact(self.run_id, str(path), folder)
 
     def store_model(self, task: Mapping[str, Any]) -> None:
-        """Store a checkpoint as a logged model, or mark the best one."""
-        (models.store if task["do"] == "model" else models.mark)(self.client, self.run_id, task)
+        """Store a checkpoint as a logged model, mark the best one, or delete one that is not kept any more."""
+        models.perform(self.client, self.run_id, task)
 
     def last_steps(self) -> Mapping[str, int]:
         """Return the last step of every metric of the run."""

@@ -1,6 +1,6 @@
 """Kept checkpoints as MLflow's logged models: one for each file, with its metric, found again instead of made twice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,6 +51,24 @@ def best(key: str, registered: str | None, score: float | None, mode: str) -> di
         mode: ``"min"`` or ``"max"``.
     """
     return {"do": "best", "key": key, "registered": registered, "score": score, "mode": mode}
+
+
+def only(prefix: str, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the task to take out of the run what was stored of a cycle and is not kept of it any more.
+
+    A fit that is resumed from before a cycle's end, or goes on with the cycle that the fit before had cut, may choose
+    otherwise.
+
+    Args:
+        prefix: what the keys of the cycle's checkpoints begin with.
+        keys: those that are kept.
+    """
+    return {"do": "only", "prefix": prefix, "keys": list(keys)}
+
+
+def perform(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
+    """Do one of the tasks that are made here."""
+    {"model": store, "best": mark, "only": prune}[task["do"]](client, run_id, task)
 
 
 def store(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
@@ -126,6 +144,17 @@ def mark(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
             client.delete_logged_model_tag(other.model_id, BEST)
     if task["registered"] is not None:
         _register(client, run_id, model, task)
+
+
+def prune(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
+    """Delete the run's models of a cycle that are not kept; a registered version of one keeps its files."""
+    experiment = client.get_run(run_id).info.experiment_id
+    prefix, kept = task["prefix"], task["keys"]
+    for model in client.search_logged_models(
+        [experiment], f"source_run_id = '{run_id}' AND tags.`{KEY}` LIKE '{prefix}%'"
+    ):
+        if model.tags[KEY].startswith(prefix) and model.tags[KEY] not in kept:
+            client.delete_logged_model(model.model_id)
 
 
 def find(client: "MlflowClient", experiment_id: str, key: str) -> "LoggedModel | None":

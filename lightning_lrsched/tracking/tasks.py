@@ -44,12 +44,12 @@ def perform(task: Mapping[str, Any], sink: Sink) -> None:
                 path = Path(folder) / Path(name).name
                 path.write_text(content, encoding="utf-8")
                 sink.upload(path, _FOLDER)
-        case {"do": "model" | "best"} if isinstance(sink, ModelSink):
+        case {"do": "model" | "best" | "only"} if isinstance(sink, ModelSink):
             sink.store_model(task)
         case {"do": "model", "path": path}:
             with at_hand(path) as local:
                 sink.upload(local, "checkpoints")
-        case {"do": "best"}:
+        case {"do": "best" | "only"}:
             pass
         case _:
             raise ValueError(f"unknown task {dict(task)!r}")

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import mlflow
 import pytest
 from fsspec.core import url_to_fs
@@ -108,6 +109,43 @@ def test_a_resume_after_a_cycle_stores_nothing_twice(uri: str, tmp_path: Path) -
     assert [int(model.params["step"]) for model in found] == steps
     versions = MlflowClient(uri, registry_uri=uri).search_model_versions("name = 'tiny'")
     assert len({version.tags[models.KEY] for version in versions}) == len(versions)
+
+
+def test_what_a_resume_chooses_otherwise_replaces_what_was_stored(uri: str, tmp_path: Path) -> None:
+    path = tmp_path / "saved" / "middle.ckpt"
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path, uri, SavesAt(8, path), Stops(13))
+    before = {int(model.params["step"]) for model in stored(uri)}
+    assert before == {5, 6, 10}
+    checkpoint = fit(tmp_path, uri, score=lambda step: -step, ckpt_path=path, weights_only=True)
+    kept = sorted((one.step, one.score) for row in checkpoint.finished_cycles for one in row.kept)
+    found = stored(uri)
+    assert [(int(model.params["step"]), [m.value for m in model.metrics or ()]) for model in found] == [
+        (step, [score]) for step, score in kept
+    ]
+    assert (10, -10.0) in kept
+    marked = [int(model.params["step"]) for model in found if model.tags.get(models.BEST)]
+    assert marked == [20]
+
+
+@pytest.mark.filterwarnings("ignore:The run was planned for 10 steps and now has 20")
+def test_a_cut_cycle_that_a_longer_run_completes_is_stored_as_that(uri: str, tmp_path: Path) -> None:
+    def run(epochs: int, path: Path | None) -> tuple[CycleCheckpoint, L.Trainer]:
+        checkpoint = CycleCheckpoint("val_loss", dirpath=tmp_path / "cycles")
+        callbacks = [LearningRateScheduler(SGDR(8)), checkpoint, MLflowTracker(uri, "study")]
+        trainer = make_trainer(tmp_path, *callbacks, max_epochs=epochs, val_check_interval=2)
+        trainer.fit(Tiny(score=float), ckpt_path=path, weights_only=None if path is None else True)
+        return checkpoint, trainer
+
+    def complete() -> list[tuple[int, bool]]:
+        return [(int(model.params["step"]), model.params["complete"] == "True") for model in stored(uri)]
+
+    _, trainer = run(1, None)
+    trainer.save_checkpoint(tmp_path / "saved.ckpt")
+    assert complete() == [(2, True), (8, True), (10, False)]
+    checkpoint, _ = run(2, tmp_path / "saved.ckpt")
+    kept = sorted((one.step, row.complete) for row in checkpoint.finished_cycles for one in row.kept)
+    assert complete() == kept == [(2, True), (8, True), (10, True), (16, True), (18, False), (20, False)]
 
 
 def test_one_that_was_half_stored_is_finished_and_never_marked_before(uri: str, tmp_path: Path) -> None:
