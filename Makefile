@@ -33,11 +33,11 @@ test-oldest: ## run the tests of schedules, callbacks and tracking with the olde
 	@$(OLDEST) -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[all,server]' pytest pytest-timeout pytest-xdist hypothesis
 	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(OLDEST) -m pytest -n 2 --dist loadscope tests/golden tests/schedules tests/callbacks tests/tracking
 
-release-test: $(READY) ## build, install the wheel into an empty environment, and try it there (about two minutes)
+release-test: $(READY) ## build, install the wheel into an empty environment, and try it there (a minute)
 	rm -rf dist build/empty
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv build/empty
-	build/empty/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	build/empty/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt dist/*.whl
 	cd build && OMP_NUM_THREADS=1 empty/bin/python ../tests/empty_environment.py
 
 lint: $(READY) ## check style and types
