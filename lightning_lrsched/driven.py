@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from lightning_lrsched.phases import Level, Phase
 from lightning_lrsched.scheduler import MARK, Place, RealStepScheduler
@@ -222,6 +222,24 @@ class DrivenScheduler(RealStepScheduler):
 def _copied(value: object) -> object:
     """Return a value that later changes of the original do not reach."""
     return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def rebase(scheduler: Any, optimizer: Optimizer) -> None:
+    """Have a scheduler start from the lrs that its optimizer has now, if a finder has changed them since it was made.
+
+    OneCycleLR and CyclicLR, which are given their lrs, keep those.
+    """
+    for index, (group, last) in enumerate(zip(optimizer.param_groups, scheduler.get_last_lr(), strict=False)):
+        found, base = float(group["lr"]), float(group.get("initial_lr", last))
+        if found == float(last):
+            continue
+        if any(isinstance(each, OneCycleLR | CyclicLR) for each in nested(scheduler)):
+            found = base
+        group["initial_lr"] = found
+        write_value(group, "lr", found * float(last) / base if base else found)
+        for each in nested(scheduler):
+            if index < len(getattr(each, "base_lrs", ())):
+                each.base_lrs[index] = found
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from lightning_lrsched.callbacks.trainer_access import fed_by_callback
 from lightning_lrsched.checks import check_choice, refusal
-from lightning_lrsched.driven import DrivenScheduler
+from lightning_lrsched.driven import DrivenScheduler, rebase
 from lightning_lrsched.plan import UPDATES, Plan, describe_part
 from lightning_lrsched.room import Main, Schedule
 from lightning_lrsched.scheduler import PlannedScheduler
@@ -138,6 +138,7 @@ class Recipe:
                 "nor update='epoch'. Give a main schedule instead, for example "
                 "LearningRateScheduler(Cosine(), warmup='5%', cooldown='10%')"
             )
+        rebase(own.scheduler, optimizer)
         return DrivenScheduler(
             optimizer,
             own.scheduler,

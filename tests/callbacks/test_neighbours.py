@@ -21,8 +21,15 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.tuner.tuning import Tuner
 from torch import Tensor
-from torch.optim import SGD
-from torch.optim.lr_scheduler import StepLR
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import (
+    CosineAnnealingWarmRestarts,
+    LambdaLR,
+    LinearLR,
+    OneCycleLR,
+    SequentialLR,
+    StepLR,
+)
 from torch.utils.data import DataLoader
 
 from lightning_lrsched import SGDR, Cosine, CycleCheckpoint, LearningRateScheduler, Plan, RunLength
@@ -69,6 +76,39 @@ def test_the_peak_is_what_the_finder_suggests(tmp_path: Path, stranger: Stranger
     assert suggestion is not None
     assert suggestion == module.lr != LR
     assert stranger.group() == expected(callback, 32, suggestion)
+
+
+def lambdas(optimizer: Optimizer) -> Any:
+    return LambdaLR(optimizer, lambda step: 0.9**step)
+
+
+def after_a_line(optimizer: Optimizer) -> Any:
+    parts = [LinearLR(optimizer, 0.5, total_iters=4), CosineAnnealingWarmRestarts(optimizer, 5)]
+    return SequentialLR(optimizer, parts, [4])
+
+
+def one_cycle(optimizer: Optimizer) -> Any:
+    return OneCycleLR(optimizer, 0.3, total_steps=40, cycle_momentum=False)
+
+
+@both_orders
+@pytest.mark.parametrize("make", [lambdas, after_a_line, one_cycle])
+def test_a_scheduler_of_the_module_starts_from_what_the_finder_suggests(
+    tmp_path: Path, stranger: Stranger, first: bool, make: Any
+) -> None:
+    class Scheduled(Quadratic):
+        def configure_optimizers(self) -> Any:
+            optimizer = SGD(self.parameters(), lr=self.lr)
+            return [optimizer], [{"scheduler": make(optimizer), "interval": "step"}]
+
+    finder, module = Finder(), Scheduled()
+    callbacks = ordered(first, finder, LearningRateScheduler(warmup=3))
+    make_trainer(tmp_path, *callbacks, stranger, max_epochs=1).fit(module)
+    assert module.lr != LR
+    plain, told = Stranger(), Scheduled()
+    told.lr = module.lr
+    make_trainer(tmp_path, LearningRateScheduler(warmup=3), plain, max_epochs=1).fit(told)
+    assert stranger.group() == pytest.approx(plain.group(), rel=1e-12)
 
 
 def test_the_peak_is_what_a_tuner_suggested_before_the_fit(tmp_path: Path, stranger: Stranger) -> None:
