@@ -69,8 +69,10 @@ class MLflowTracker(Callback):
         flush_timeout: seconds that the end of the fit waits for the last points.
         every_n_steps: log the steps that are a multiple of this, or ``"on_change"`` for those where a straight line
             between the logged ones would miss the curve by more than ``tolerance``. The first and the last step of
-            every phase are always logged, and the artifact always has every step.
-        tolerance: share of a group's base lr, 0 to 1; with ``"on_change"`` alone.
+            every phase are always logged, and the artifact always has every step. ``"shared"``, for hundreds of
+            groups, does so with the largest group alone; of those whose curves have its shape it logs the few points
+            from which `tracking.sharing.redrawn` draws them.
+        tolerance: share of a group's base lr, 0 to 1; with ``"on_change"`` and ``"shared"`` alone.
         resume_run: go on in the run of the checkpoint from which the fit is resumed; False for a child run of it.
         spool_dir: where the spool goes; None for ``lrsched_spool`` in the trainer's ``default_root_dir``.
         deliver_every: seconds between two deliveries of points that do not make a full batch.
@@ -100,7 +102,7 @@ class MLflowTracker(Callback):
         registered_model: str | None = None,
         audit: bool = True,
         flush_timeout: float = 60.0,
-        every_n_steps: int | Literal["on_change"] = 1,
+        every_n_steps: int | Literal["on_change", "shared"] = 1,
         tolerance: float = 0.001,
         resume_run: bool = True,
         spool_dir: str | Path | None = None,
@@ -115,7 +117,7 @@ class MLflowTracker(Callback):
         self.registered_model = registered_model
         self.audit = audit
         self.flush_timeout = flush_timeout
-        self.every_n_steps: int | Literal["on_change"] = every_n_steps
+        self.every_n_steps: int | Literal["on_change", "shared"] = every_n_steps
         self.tolerance = tolerance
         self.resume_run = resume_run
         self.spool_dir = spool_dir
@@ -140,8 +142,8 @@ class MLflowTracker(Callback):
         if folder is not None and (not isinstance(folder, str | Path) or not str(folder)):
             raise refusal("MLflowTracker.spool_dir", folder, "a local folder or None", "spool_dir='/scratch/spool'")
         whole = isinstance(every, int) and not isinstance(every, bool) and every >= 1
-        if not whole and every != "on_change":
-            allowed = "a whole number of at least 1, or 'on_change'"
+        if not whole and every not in ("on_change", "shared"):
+            allowed = "a whole number of at least 1, 'on_change' or 'shared'"
             raise refusal("MLflowTracker.every_n_steps", every, allowed, "every_n_steps=10")
         for name in ("log_checkpoints", "audit", "resume_run"):
             check_flag(f"MLflowTracker.{name}", getattr(self, name), f"{name}=False")

@@ -1,5 +1,6 @@
 """Delivery: what a journal holds, brought to a sink in order, from where the last delivery stopped."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,13 +15,14 @@ from lightning_lrsched.tracking.spool import Spool
 from lightning_lrsched.tracking.thinning import Thinning
 
 _READ = 1 << 20
+_WILL = "held.json"  # points that are held back, and the mark at which they are
 
 
 class Delivery:
     """Reads the journal of a fit, as it grows or as it was left, and writes its points to a sink.
 
-    How far it came is marked in the spool after every write. A replay begins there: it reads the segment from its
-    start, because which points are kept depends on the steps before, and writes only what comes after the mark.
+    How far it came is marked in the spool after every write. A replay begins there: it reads from the start of the
+    segment before, for what the steps after build on, and at the mark keeps the steps on both its sides.
 
     Args:
         sink: where the points go.
@@ -48,11 +50,12 @@ class Delivery:
         self._sink = sink
         self._spool = spool
         self._journal = journal
-        self._thinning = thinning
-        self._after = after
-        self._segment, self._marked = (0, 0) if spool is None else spool.marked()
+        self._mark, self._will = ((0, 0), None) if spool is None else _left(spool)
+        self._behind = self._mark > (0, 0)
         self._waiting: list[Point] = []
-        self._begin(self._segment)
+        self._expander = Expander(thinning, after, self.curves, self.infinite)
+        before = self._mark[0] - 1
+        self._begin(before if spool is not None and spool.segment(before).exists() else self._mark[0])
 
     @property
     def waiting(self) -> int:
@@ -73,11 +76,21 @@ class Delivery:
             self._sink.write(self._waiting[:size])
             self.written += len(self._waiting[:size])
             del self._waiting[:size]
-        if self._spool is not None:
-            self._spool.mark(self._segment, self._base + self._at)
+        if self._spool is not None and not self._behind:
+            self._leave(self._spool)
             for index in self._spool.segments():
-                if index < self._segment:
+                if index < self._segment - 1:  # the one before is what a replay builds on
                     self._spool.segment(index).unlink(missing_ok=True)
+
+    def _leave(self, spool: Spool) -> None:
+        """Mark how far it came, and write down what is held back: first that, so that neither is without the other."""
+        mark, will = (self._segment, self._base + self._at), self._expander.will()
+        if will is not None:
+            try:
+                spool.write(_WILL, {"mark": mark, "points": will})
+            except OSError:  # a full disk: a replay sends again what was sent since the last mark
+                return
+        spool.mark(*mark)
 
     def run(self) -> None:
         """Deliver everything that is there."""
@@ -88,19 +101,22 @@ class Delivery:
     def _begin(self, segment: int) -> None:
         """Read a segment from its start."""
         self._segment = segment
-        self._expander = Expander(self._thinning, self._after, self.curves, self.infinite)
         self._data, self._at, self._base = b"", 0, 0
 
     def _expand(self) -> bool:
         """Make points of the next part of what was read; return whether there was one."""
-        behind = self._marked - self._base
-        data = self._data[:behind] if self._at < behind else self._data
-        for part, stop in decode(data, self._at, self._expander.most(self._sink.batch_size)):
+        if self._behind and (self._segment, self._base + self._at) >= self._mark:
+            self._behind = False
+            renewed = list(self._expander.renew())
+            self._waiting += renewed if self._will is None else self._will
+            self._expander.forget()
+        here = self._mark[1] - self._base if self._behind and self._segment == self._mark[0] else len(self._data)
+        for part, stop in decode(self._data[:here], self._at, self._expander.most(self._sink.batch_size)):
             points = list(self._expander.add(part))
             if isinstance(part, dict) and part["is"] == "end":
                 points += self._expander.end()
                 self.status = part["status"]
-            if self._at >= behind:
+            if not self._behind:
                 self._waiting += points
             self._at = stop
             return True
@@ -127,8 +143,6 @@ class Delivery:
         if self._load() or self._expand():  # written between the last look and the beginning of the next one
             return True
         self._end_segment()
-        self._waiting += self._expander.end()
-        self._marked = 0
         self._begin(self._segment + 1)
         return True
 
@@ -162,6 +176,16 @@ class Delivery:
             self.unpacked = refused.strerror or str(refused)
             with suppress(OSError):
                 target.with_suffix(".part").unlink(missing_ok=True)
+
+
+def _left(spool: Spool) -> tuple[tuple[int, int], list[Point] | None]:
+    """Return the mark, and what was held back there, of the delivery before."""
+    mark = spool.marked()
+    try:
+        will = json.loads((spool.folder / _WILL).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return mark, None
+    return max(mark, (will["mark"][0], will["mark"][1])), [Point(*point) for point in will["points"]]
 
 
 def packed_path(spool: Spool, segment: int) -> Path:

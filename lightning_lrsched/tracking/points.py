@@ -1,15 +1,17 @@
 """What a journal's records become: points. The same journal always becomes the same points."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lightning_lrsched.tracking.curve import Curve
 from lightning_lrsched.tracking.journal import Steps
+from lightning_lrsched.tracking.sharing import Sharing
 from lightning_lrsched.tracking.sink import Point
 from lightning_lrsched.tracking.thinning import Thinner, Thinning
 
 _EVERY_MS = 10_000  # between two points of the throughput
+_AT_ONCE = 256  # steps that are thinned at once: each call costs some microseconds for each group
 
 
 class _Layout:
@@ -22,19 +24,66 @@ class _Layout:
         self.after = [after.get(key, -1) for key in self.keys]
         self.first = min(self.after)
         self.last: tuple[int, int, list[float]] | None = None
+        self.sharing = Sharing(self.keys, fields["scales"]) if thinning.every == "shared" else None
+        self._held: dict[int, list[Point]] = {}
+
+    def new(self, column: int, step: int, timestamp: int, value: float) -> list[Point]:
+        """Return a point, unless the run has its step."""
+        return [Point(self.keys[column], value, step, timestamp)] if step > self.after[column] else []
+
+    def point(self, column: int, step: int, timestamp: int, value: float) -> list[Point]:
+        """Return a point, but hold back one of a curve that follows another one so far."""
+        points = self.new(column, step, timestamp, value)
+        if self.sharing is None or not self.sharing.follows[column]:
+            return points
+        self._held.setdefault(column, []).extend(points)
+        return []
+
+    def see(self, axis: Any, timestamps: Any, values: Any) -> Iterator[Point]:
+        """Look which curves still follow another one, and yield what was held back of those that do not."""
+        if self.sharing is not None:
+            for column in self.sharing.see(axis, timestamps, values):
+                yield from self._own(column, self._held.pop(column, []))
+
+    def ending(self) -> Iterator[Point]:
+        """Yield what must be kept if something changes after the last step."""
+        last: dict[int, list[Point]] = {}
+        if self.last is not None:
+            axis, timestamp, values = self.last
+            last = {column: self.new(column, axis, timestamp, values[column]) for column in self.thinner.unkept()}
+        if self.sharing is None or self.sharing.first is None:
+            for points in last.values():
+                yield from points
+            return
+        judged, follows = self.sharing.judged(), self.sharing.follows
+        new, astray = set(judged.new), set(judged.astray)
+        for column in range(len(self.keys)):
+            held = [*self._held.get(column, []), *last.get(column, [])]
+            if not follows[column]:
+                yield from held
+            elif column in new:
+                yield from dict.fromkeys([*held[:1], *held[-1:]])
+            elif column in astray:
+                yield from self._own(column, held)
 
     def boundary(self) -> Iterator[Point]:
         """Yield what must be kept of the last step; the next one is kept whole."""
-        columns = self.thinner.boundary()
-        if self.last is not None:
-            axis, timestamp, values = self.last
-            for column in columns:
-                if axis > self.after[column]:
-                    yield Point(self.keys[column], values[column], axis, timestamp)
+        yield from self.ending()
+        self.thinner.boundary()
+        if self.sharing is not None:
+            self.sharing.end(self.sharing.judged())
+            self._held.clear()
+
+    def _own(self, column: int, held: Sequence[Point]) -> Iterator[Point]:
+        """Yield the points of a curve that does not follow, with the second step: three points say so."""
+        yield from held
+        second = None if self.sharing is None else self.sharing.second
+        if second is not None and all(point.step != second.step for point in held):
+            yield from self.new(column, second.step, second.timestamp, float(second.values[column]))
 
 
 class Expander:
-    """Turns the records of one journal segment into points.
+    """Turns the records of a journal into points.
 
     Phase and cycle are written at every change, at the last step of the old value and the first of the new one, so
     that the line between is flat.
@@ -55,6 +104,7 @@ class Expander:
         self._curves = curves
         self._infinite = infinite
         self._layouts: dict[int, _Layout] = {}
+        self._seen: dict[str, dict[int, dict[str, Any]]] = {}
         self._place: tuple[float, float] | None = None
         self._new_place = False
         self._last: tuple[int, int] | None = None
@@ -62,18 +112,24 @@ class Expander:
         self._counted = 0
 
     def most(self, points: int) -> int:
-        """Return how many steps become about this many points at most."""
+        """Return how many steps to take at once: about this many points, or more where a part of them is kept alone."""
+        if not isinstance(self._thinning.every, int):
+            return _AT_ONCE
         return max(1, points // max((len(layout.keys) for layout in self._layouts.values()), default=1))
 
     def add(self, part: Steps | dict[str, Any]) -> Iterator[Point]:
         """Yield the points that a part of the journal adds."""
         if isinstance(part, Steps):
             yield from self._steps(self._layouts[part.layout], part)
+        elif part == self._seen.get(part["is"], {}).get(part.get("number", 0)):
+            return  # a segment begins with what the one before it had
         elif part["is"] == "layout":
-            yield from self.end()
+            yield from self.renew()
+            self._seen.setdefault("layout", {})[part["number"]] = part
             self._layouts[part["number"]] = _Layout(part, self._thinning, self._after)
         elif part["is"] == "place":
             yield from self.end()
+            self._seen["place"] = {0: part}
             self._place, self._new_place = (float(part["phase"]), float(part["cycle"])), True
         elif part["is"] == "metrics":
             yield from self._metrics(part)
@@ -82,8 +138,26 @@ class Expander:
         """Yield what must be known of the last step before something changes: at a boundary, or at the end."""
         for layout in self._layouts.values():
             yield from layout.boundary()
-        if self._last is not None and self._place is not None and not self._new_place:
+        if self._last is not None and not self._new_place:
             yield from self._at(*self._last)
+
+    def will(self) -> "list[Point] | None":
+        """Return what is held back and must be written if nobody goes on from here; None where nothing ever is."""
+        if not any(layout.sharing for layout in self._layouts.values()):
+            return None
+        points = [point for layout in self._layouts.values() for point in layout.ending()]
+        return [*points, *(self._at(*self._last) if self._last is not None and not self._new_place else ())]
+
+    def renew(self) -> Iterator[Point]:
+        """Yield what must be known of the last step, and begin anew with the next one."""
+        yield from self.end()
+        self._new_place = self._place is not None
+
+    def forget(self) -> None:
+        """Forget what was found of curves that follow others: the points that say so were not written."""
+        for layout in self._layouts.values():
+            if layout.sharing is not None:
+                layout.sharing.forget()
 
     def _steps(self, layout: _Layout, steps: Steps) -> Iterator[Point]:
         if layout.optimizer == 0:
@@ -96,16 +170,15 @@ class Expander:
             axis, timestamps, values = axis[new], timestamps[new], values[new]
         if not len(axis):
             return
+        yield from layout.see(axis, timestamps, values)
         rows = layout.thinner.kept(axis, values)
-        for column, key in enumerate(layout.keys):
-            after = layout.after[column]
+        for column in range(len(layout.keys)):
             for row in rows[column].tolist():
                 if row >= 0:
                     step, timestamp, value = int(axis[row]), int(timestamps[row]), float(values[row, column])
                 elif layout.last is not None:
                     step, timestamp, value = layout.last[0], layout.last[1], layout.last[2][column]
-                if step > after:
-                    yield Point(key, value, step, timestamp)
+                yield from layout.point(column, step, timestamp, value)
         layout.last = int(axis[-1]), int(timestamps[-1]), values[-1].tolist()
 
     def _shared(self, steps: Steps) -> Iterator[Point]:
@@ -135,7 +208,9 @@ class Expander:
                 yield from self._new(key, value, part["axis"], part["timestamp"])
 
     def _at(self, axis: int, timestamp: int) -> Iterator[Point]:
-        phase, cycle = self._place or (0.0, 0.0)
+        if self._place is None:
+            return
+        phase, cycle = self._place
         yield from self._new("schedule/phase", phase, axis, timestamp)
         yield from self._new("schedule/cycle", cycle, axis, timestamp)
 

@@ -112,8 +112,8 @@ class Session:
         except OSError as refused:
             self._tell(
                 f"The spool cannot be written in {self._options.spool_dir} ({refused.strerror or refused}): tracking "
-                "goes on in memory, without schedule/steps, and what the tracking server has not taken when the process "
-                "ends is lost"
+                "goes on in memory, without schedule/steps, and what the tracking server has not taken when the "
+                "process ends is lost"
             )
             return None
 

@@ -22,11 +22,12 @@ class Thinning:
 
     Args:
         every: keep the steps that are a multiple of this; ``"on_change"`` keeps a step where the straight line
-            between kept steps would miss the curve.
+            between kept steps would miss the curve; ``"shared"`` does so with the largest group of each kind, and of
+            those that follow it keeps what says how (`tracking.sharing`).
         tolerance: by how much it may miss it, as a share of the group's base lr; 0 keeps lines that are exact.
     """
 
-    every: int | Literal["on_change"] = 1
+    every: int | Literal["on_change", "shared"] = 1
     tolerance: float = 0.001
 
 
@@ -41,6 +42,7 @@ class Thinner:
     def __init__(self, thinning: Thinning, scales: Sequence[float]) -> None:
         """Begin with no step."""
         self._every = thinning.every
+        self._by_cone = not isinstance(thinning.every, int)
         self._cones = [_Cone(thinning.tolerance * abs(scale)) for scale in scales]
         self._forced = True
         self._last_kept = True
@@ -50,22 +52,26 @@ class Thinner:
         import numpy as np
 
         forced, self._forced = self._forced, False
-        if self._every == "on_change":
+        if self._by_cone:
             if forced:
                 for cone in self._cones:
                     cone.begin()
             return [cone.kept(axis, values[:, column]) for column, cone in enumerate(self._cones)]
-        chosen = axis % self._every == 0
+        chosen = axis % int(self._every) == 0
         chosen[0] |= forced
         self._last_kept = bool(chosen[-1])
         return [np.flatnonzero(chosen)] * len(self._cones)
 
     def boundary(self) -> list[int]:
         """Keep the last step and the next one; return the columns of which the last step was not kept."""
+        columns, self._forced = self.unkept(), True
+        return columns
+
+    def unkept(self) -> list[int]:
+        """Return the columns of which the last step was not kept."""
         if self._forced:
             return []
-        self._forced = True
-        if self._every == "on_change":
+        if self._by_cone:
             return [column for column, cone in enumerate(self._cones) if not cone.last_kept]
         return [] if self._last_kept else list(range(len(self._cones)))
 

@@ -144,6 +144,8 @@ class Writer:
         if delivery is None:
             return
         self._delivery = delivery
+        by_step = isinstance(self._settings.thinning.every, int)
+        look = _LOOK if by_step else self._settings.deliver_every  # what is thinned hardly ever fills a batch
         pushed = time.monotonic()
         while True:
             closing = self._closing.is_set()  # before the look: what is found then is all there is
@@ -159,7 +161,7 @@ class Writer:
             if closing:
                 self._delivered = True
                 return
-            self._closing.wait(_LOOK)
+            self._closing.wait(look)
 
     def _begin(self) -> Delivery:
         after = self._prepare()

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pytest
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger
 from mlflow import MlflowClient
 from torch.optim import SGD, Adam
 
-from lightning_lrsched import Cosine, LearningRateScheduler, Linear, MLflowTracker, OneCycle, Plan, RunLength
-from tests.callbacks.models import LR, Tiny, expected, make_trainer, two_groups
+from lightning_lrsched import SGDR, Cosine, LearningRateScheduler, Linear, MLflowTracker, OneCycle, Plan, RunLength
+from lightning_lrsched.tracking.sharing import redrawn
+from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer, two_groups
 from tests.tracking.reading import history, only_run, repeated, runs
 
 LRS = "lr/SGD/0"
@@ -91,6 +93,19 @@ def test_the_users_environment_is_left_as_it_is(uri: str, tmp_path: Path) -> Non
     assert {k: v for k, v in os.environ.items() if k.startswith("MLFLOW")} == {
         k: v for k, v in before.items() if k.startswith("MLFLOW")
     }
+
+
+def test_a_fit_whose_groups_share_a_shape_is_redrawn(uri: str, tmp_path: Path) -> None:
+    schedule, stranger = LearningRateScheduler(SGDR(20, eta_min=1e-3), warmup=10), Stranger()
+    tracker = MLflowTracker(uri, every_n_steps="shared", tolerance=0.01)
+    make_trainer(tmp_path, schedule, tracker, stranger).fit(Tiny(two_groups), loader(60))
+    run, keys = only_run(uri), ["lr/SGD/0", "lr/SGD/1"]
+    found = {key: history(uri, run, key) for key in [*keys, "schedule/phase"]}
+    assert len(found["lr/SGD/1"]) <= 6
+    drawn = redrawn(found, dict.fromkeys(keys, keys[0]))
+    for index, base in enumerate((LR, LR / 5)):
+        misses = np.abs(drawn[keys[index]][1] - stranger.group(index))
+        assert misses.max() <= 0.01 * base + 1e-12
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])

@@ -13,9 +13,11 @@ from lightning_lrsched.tracking.columns import pack_segment
 from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.journal import Journal, segment_path
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
+from lightning_lrsched.tracking.sharing import redrawn
 from lightning_lrsched.tracking.thinning import Thinner, Thinning
 from tests.tracking.sinks import Keeps
 from tests.tracking.spooling import Groups, make_spool, record_steps, recorder
+from tests.tracking.test_sharing import curves_of, delivered, journalled, leaders
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8")
 MILLION = 1_000_000
@@ -81,6 +83,24 @@ def test_a_group_of_a_run_of_a_million_steps_keeps_as_many_points_as_told(
     assert set(bounds[:-1]) <= set(kept)
     drawn = np.interp(steps, kept, values[kept])
     assert np.abs(drawn - values).max() <= tolerance * 0.1 + 1e-15
+
+
+def test_a_thousand_groups_that_share_a_shape_cost_a_few_thousand_points(tmp_path: Path) -> None:
+    """The number of points does not depend on the steps, so a hundredth of a million shows it, in several segments."""
+    steps, groups = MILLION // 200, 1000
+    values, timeline = curves_of(
+        [SGDR("10%", eta_min=1e-4)] * groups, [0.1 * 0.999**index for index in range(groups)], steps
+    )
+    spool = journalled(tmp_path, values, timeline, segment_bytes=8 << 20)
+    assert len(spool.segments()) > 4
+    found = delivered(spool, Thinning("shared", 0.01))
+    stored = sum(map(len, found.values()))
+    assert stored == pytest.approx(told("points of 1,000 groups: SGDR of 10 cycles, shared, 1%"), rel=0.05)
+    drawn = redrawn(found, leaders(groups))
+    for index, row in enumerate(values):
+        assert np.abs(drawn[f"lr/SGD/{index}"][1] - row).max() <= 0.01 * row.max() + 1e-12
+    bounds = [*timeline.boundaries[:-1], *(bound - 1 for bound in timeline.boundaries[1:])]
+    assert drawn["lr/SGD/999"][1][bounds] == pytest.approx(values[999, bounds], rel=1e-7)
 
 
 def test_rows_requests_and_the_growth_of_a_database(uri: str, tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ def test_many_segments_are_delivered_and_removed_while_training_goes_on(tmp_path
     made = make(sink, spool, segment_bytes=2000)
     record(made, 500)
     deadline = time.monotonic() + 5
-    while len(spool.segments()) > 1 and time.monotonic() < deadline:
+    while len(spool.segments()) > 2 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert len(spool.segments()) == 1
+    assert len(spool.segments()) == 2  # the one before the last is what a replay builds on
     assert len(spool.files()) >= 5
     assert made.close(10, "FINISHED")
     assert sorted({point.step for point in sink.points}) == list(range(500))
