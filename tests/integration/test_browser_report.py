@@ -198,7 +198,7 @@ def test_a_point_tells_its_value_and_its_run(page: Page) -> None:
     page.wait_for_selector("#figure .hoverlayer .hovertext")
     text = " ".join(page.locator("#figure .hoverlayer .hovertext text").all_text_contents())
     assert "seed 0" in text
-    assert re.search(r"(best|val_loss) 0\.20000", text)
+    assert re.search(r"(best|val_loss) 0\.20000 at 39\b", text)
 
 
 def test_cycle_ends_and_kept_checkpoints_are_marked(page: Page) -> None:

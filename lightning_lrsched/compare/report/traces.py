@@ -28,6 +28,7 @@ _MOST_PHASES = 200
 _MANY_ENDS = 40
 _DIGITS = 7
 _NAME_LENGTH = 40
+_PLACE = "at %{x:.8~g}"  # of whichever horizontal axis is chosen
 _PHASE_COLORS = {"warmup": "#e69f00", "cooldown": "#cc79a7"}
 _CYCLE_COLORS = ("#5b8fb0", "#a9c6d8")
 
@@ -143,7 +144,7 @@ def _line(curve: Curve, axis: str, hover: str, look: dict[str, Any]) -> Trace:
     return {
         "type": "scatter", "mode": "markers" if alone else "lines", "x": list(curve.steps), "yaxis": axis,
         "y": _rounded(curve.values), "line": look, "marker": {"color": look["color"], "size": 7},
-        "hovertemplate": hover, "showlegend": False,
+        "hovertemplate": f"{hover} {_PLACE}", "showlegend": False,
     }  # fmt: skip
 
 
@@ -160,7 +161,7 @@ def _marks(curve: Curve, texts: Sequence[str], look: dict[str, Any]) -> Trace:
     """Return single points of the metric, each with a text."""
     return {
         "type": "scatter", "mode": "markers", "x": list(curve.steps), "y": _rounded(curve.values), "yaxis": METRIC,
-        "text": list(texts), "marker": look, "hovertemplate": "%{text} %{y:.5g}", "showlegend": False,
+        "text": list(texts), "marker": look, "hovertemplate": f"%{{text}} %{{y:.5g}} {_PLACE}", "showlegend": False,
     }  # fmt: skip
 
 
