@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from lightning_lrsched.phases import Span
+from lightning_lrsched.shapes import Tabled
 from lightning_lrsched.timeline import Timeline
 
 Row: TypeAlias = tuple[str, str, str, str]
@@ -36,17 +37,31 @@ def phase_rows(timeline: Timeline, base_lr: float) -> tuple[list[Row], str]:
 
 
 def _row(timeline: Timeline, span: Span, base_lr: float) -> Row:
-    """Return the cells of one phase: the lr of its first step and of its last one."""
+    """Return the cells of one phase: the lr of its first step and of its last one, and of a peak between them."""
     if span.stop is None:
         return span.name, str(span.cycle), f"{span.start} ...", f"{timeline.lr(span.start, base_lr):.4g}"
     first, last = timeline.lr(span.start, base_lr), timeline.lr(span.stop - 1, base_lr)
-    lr = f"{first:.4g}" if first == last else f"{first:.4g} -> {last:.4g}"
+    lrs = [first, *_turns(timeline, span, base_lr), last]
+    lr = f"{first:.4g}" if len(set(lrs)) == 1 else " -> ".join(f"{value:.4g}" for value in lrs)
     return (
         span.name + ("" if span.phase.whole else " (cut short)"),
         str(span.cycle),
         f"{span.start} - {span.stop - 1}",
         lr,
     )
+
+
+def _turns(timeline: Timeline, span: Span, base_lr: float) -> list[float]:
+    """Return the highest and the lowest lr inside a phase that is a table, where they lie beyond its two ends."""
+    if span.stop is None or not isinstance(span.phase.shape, Tabled):
+        return []
+    lrs = timeline.lr(span.phase.shape.corners(span.start, span.stop - 1), base_lr)
+    if not lrs.size:
+        return []
+    ends = (timeline.lr(span.start, base_lr), timeline.lr(span.stop - 1, base_lr))
+    high, low = int(lrs.argmax()), int(lrs.argmin())
+    beyond = ([high] if lrs[high] > max(ends) else []) + ([low] if lrs[low] < min(ends) else [])
+    return [lrs[place] for place in sorted(beyond)]
 
 
 def _until(timeline: Timeline) -> str:

@@ -21,7 +21,7 @@ TORCH = ("tracks", "scheduler", "torch_cycles", "driven", "rehearsal", "torch_sc
 
 ROOMS: dict[str, tuple[str, ...]] = {
     **{room: CORE[:floor] for floor, room in enumerate(CORE)},
-    "describe": ("phases", "timeline"),
+    "describe": ("shapes", "phases", "timeline"),
     "preview": (*CORE, "describe"),
     **{room: (*CORE, *TORCH[:floor]) for floor, room in enumerate(TORCH)},
     "masking": (),

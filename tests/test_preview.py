@@ -4,15 +4,18 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import pytest
+import torch.optim.lr_scheduler as torch_schedulers
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from lightning_lrsched import (
     SGDR,
@@ -26,8 +29,10 @@ from lightning_lrsched import (
     Schedule,
     Step,
     Timeline,
+    TorchScheduler,
     Warmup,
 )
+from lightning_lrsched.describe import phase_rows
 from lightning_lrsched.preview import Curve, draw, preview_figure, shown_steps, steps_to_draw, terminal_chart
 from lightning_lrsched.preview.picture import CYCLE_ENDS, PHASE_STARTS
 from lightning_lrsched.preview.terminal import round_ticks
@@ -289,3 +294,50 @@ def test_html_is_escaped_and_says_when_there_is_more() -> None:
 def test_draw_takes_a_colour() -> None:
     [line] = draw(curve(Cosine()), Figure().add_subplot(), "#123456").get_lines()
     assert line.get_color() == "#123456"
+
+
+CYCLIC = partial(torch_schedulers.CyclicLR, base_lr=0.01, max_lr=0.1, step_size_up=1234, mode="triangular2")
+DRIVEN = [
+    pytest.param(TorchScheduler(partial(torch_schedulers.StepLR, step_size=1777), "step"), id="drops"),
+    pytest.param(TorchScheduler(partial(torch_schedulers.StepLR, step_size=7)), id="drops by epoch"),
+    pytest.param(TorchScheduler(CYCLIC), id="peaks"),
+]
+
+
+@pytest.mark.parametrize("main", DRIVEN)
+def test_no_drop_and_no_peak_of_a_scheduler_of_torch_is_missed(main: TorchScheduler) -> None:
+    timeline = main.resolve(RunLength(100_000, 1000), 0.1, warmup=500)
+    every = timeline.lr(np.arange(100_000), 0.1)
+    slopes = np.sign(np.diff(every).round(12))
+    slopes[np.abs(np.diff(every)) < 1e-12] = 0
+    corners = np.flatnonzero(slopes[1:] != slopes[:-1]) + 1
+    assert corners.size > 20
+    drawn = steps_to_draw(timeline)
+    assert np.isin(corners, drawn).all()
+    assert drawn.size <= 2000
+
+
+def test_a_table_with_more_corners_than_points_is_drawn_in_few() -> None:
+    timeline = TorchScheduler(partial(torch_schedulers.StepLR, step_size=10), "step").resolve(RunLength(50_000), 0.1)
+    assert steps_to_draw(timeline, 64).size <= 64
+
+
+def test_the_table_of_phases_shows_a_peak_inside() -> None:
+    up_and_down = TorchScheduler(partial(torch_schedulers.OneCycleLR, max_lr=0.5, total_steps=100))
+    rows, _ = phase_rows(up_and_down.resolve(RunLength(100), 0.1), 0.1)
+    assert rows == [("OneCycleLR", "0", "0 - 99", "0.02 -> 0.5 -> 2e-06")]
+    rows, _ = phase_rows(TorchScheduler(CYCLIC).resolve(RunLength(4500), 0.1), 0.1)
+    assert [row[3] for row in rows] == ["0.01 -> 0.1 -> 0.01007", "0.01 -> 0.055 -> 0.02594"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_long_name_stays_inside_the_picture(count: int) -> None:
+    curves = [Curve("Sequence(" + 30 * "Cosine(), " + ")", Plan(Cosine()).resolve(RUN), 0.1, 7000, 100)] * count
+    figure = preview_figure(curves, ["#0072b2"] * count)
+    figure.draw_without_rendering()
+    names = [text for text in figure.findobj(Text) if isinstance(text, Text) and "Sequence" in text.get_text()]
+    assert len(names) == count
+    for name in names:
+        box, inside = name.get_window_extent(), figure.bbox
+        assert inside.x0 <= box.x0 <= box.x1 <= inside.x1, name
+        assert inside.y0 <= box.y0 <= box.y1 <= inside.y1, name

@@ -1,6 +1,7 @@
 """Curves as a picture, drawn with matplotlib."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from lightning_lrsched.preview.curve import Curve
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 CYCLE_ENDS, PHASE_STARTS = "cycle ends", "phase starts"
 
 _MOST_MARKS = 60
-_GREY = "#666666"
+_TITLE_WIDTH, _LEGEND_WIDTH = 100, 110  # characters of a line that fit into the width of the picture
 
 
 def draw(curve: Curve, axes: "Axes | None" = None, color: str | None = None, *, marks: bool = True) -> "Axes":
@@ -49,15 +50,16 @@ def preview_figure(curves: Sequence[Curve], colors: Sequence[str]) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    rows = len(curves) if len(curves) > 1 else 0
+    names = [fill(curve.name, _LEGEND_WIDTH if len(curves) > 1 else _TITLE_WIDTH) for curve in curves]
+    rows = sum(name.count("\n") + 1 for name in names) if len(curves) > 1 else 0
     figure = Figure(figsize=(9, 4 + 0.24 * rows), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     for curve, color in zip(curves, colors, strict=True):
         draw(curve, axes, color)
     if rows:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", frameon=False, fontsize=9)
+        figure.legend(axes.get_lines(), names, loc="outside lower left", frameon=False, fontsize=9)
     else:
-        axes.set_title(curves[0].name, loc="left", fontsize=10.5)
+        axes.set_title(names[0], loc="left", fontsize=10.5)
     return figure
 
 
