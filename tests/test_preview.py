@@ -341,3 +341,15 @@ def test_a_long_name_stays_inside_the_picture(count: int) -> None:
         box, inside = name.get_window_extent(), figure.bbox
         assert inside.x0 <= box.x0 <= box.x1 <= inside.x1, name
         assert inside.y0 <= box.y0 <= box.y1 <= inside.y1, name
+
+
+def test_a_scheduler_of_torch_is_drawn_in_python() -> None:
+    main = TorchScheduler(partial(torch_schedulers.CosineAnnealingWarmRestarts, T_0=2))
+    axes = main.plot(RunLength(60, 10), 0.5, warmup="1ep")
+    [line] = axes.get_lines()
+    timeline = main.resolve(RunLength(60, 10), 0.5, "1ep")
+    assert np.asarray(line.get_xdata()).tolist() == [step / 10 for step in range(60)]
+    assert np.asarray(line.get_ydata()).tolist() == [timeline.lr(step, 0.5) for step in range(60)]
+    assert {each.get_gid() for each in axes.collections} == {PHASE_STARTS, CYCLE_ENDS}
+    assert main.plot(RunLength(60, 10), 0.1, axes, marks=False) is axes
+    assert "<svg" in timeline._repr_html_()
