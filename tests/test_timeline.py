@@ -199,6 +199,28 @@ def test_restarts_against_exact_sums(growth: str, first: int, warm: int) -> None
             assert timeline.lr(restart - 1, 0.1) < 0.1 or first == 1
 
 
+@given(first=st.integers(1, 300), hundredths=st.integers(100, 1000), warm=st.integers(0, 50), seen=st.randoms())
+def test_restarts_of_any_growth_up_to_a_million_steps(first: int, hundredths: int, warm: int, seen: Any) -> None:
+    total, growth = 1_000_000, Fraction(hundredths, 100)
+    timeline = Plan(SGDR(first, hundredths / 100), warmup=warm or None).resolve(RunLength(total))
+    restarts: range | list[int] = range(warm, total, first)
+    if growth > 1:
+        begin, exact, restarts = warm, Fraction(first), []
+        while begin < total:
+            restarts.append(begin)
+            begin += int(exact + Fraction(1, 2))
+            exact *= growth
+    count = len(restarts)
+    for index in {0, count - 1, *(seen.randrange(count) for _ in range(20))}:
+        assert timeline.cycle(index).start == (restarts[index] if index else 0)
+        assert timeline.cycle_at(restarts[index]) == index
+        assert timeline.lr(restarts[index], 0.1) == 0.1
+        assert not index or timeline.cycle_at(restarts[index] - 1) == index - 1
+    assert timeline.cycle_at(total - 1) == count - 1
+    with pytest.raises(IndexError, match=f"which has {count} cycles"):
+        timeline.cycle(count)
+
+
 @pytest.mark.parametrize(
     "segments",
     [

@@ -9,7 +9,7 @@ import pytest
 
 import tests.golden.peers  # noqa: F401
 from tests.conftest import VECTORS
-from tests.golden.adapters import Case, Differs, NotBuilt, Refused, Unknown, cases_of
+from tests.golden.adapters import Case, Differs, DrivenCase, NotBuilt, Refused, Unknown, cases_of
 from tests.golden.test_golden import SINGLE, check
 from tests.golden.written import Written
 
@@ -105,3 +105,20 @@ def test_every_exception_stands_in_the_docs() -> None:
         r"`([\w*-]+)`", "".join(line.split("|")[1] for line in page.splitlines() if line[:3] == "| `")
     )
     assert not [name for name in _not_equal() if not any(fnmatch(name, pattern) for pattern in patterns)]
+
+
+def test_no_vector_of_torch_and_of_transformers_is_an_exception() -> None:
+    kept = [*VECTORS.glob("torch_*.json"), *VECTORS.glob("transformers_*.json")]
+    names = {vector["id"] for file in kept for vector in json.loads(file.read_text(encoding="utf-8"))}
+    assert len(kept) == 3
+    assert not names & set(_not_equal())
+
+
+def test_the_docs_count_the_vectors() -> None:
+    page = (VECTORS.parents[2] / "docs" / "golden.md").read_text(encoding="utf-8")
+    vectors = [each for file in VECTORS.glob("*.json") for each in json.loads(file.read_text(encoding="utf-8"))]
+    differ = [each for each in vectors if each["id"] == "optax-t-wcos-exp"]
+    cases = [cases_of(each) for each in vectors if each not in differ]
+    driven = sum(isinstance(case[0], DrivenCase) for case in cases)
+    assert f"holds lrs of other libraries: {len(vectors)} vectors" in page
+    assert f"{len(cases)} are equal, {driven} of them through torch's own scheduler" in page
