@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.callbacks.audit import Auditor
+from lightning_lrsched.callbacks.run_setup import run_setup
 from lightning_lrsched.callbacks.tracked_cycles import TrackedCycles
 from lightning_lrsched.callbacks.trainer_access import (
     callbacks_of,
@@ -38,7 +39,7 @@ from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder
 from lightning_lrsched.tracking.session import Left, Options, Session, spool_parent
 from lightning_lrsched.tracking.sink import key_part
 from lightning_lrsched.tracking.thinning import Thinning
-from lightning_lrsched.tracking.writer import Settings
+from lightning_lrsched.tracking.writer import Settings, Writer
 
 
 class MLflowTracker(Callback):
@@ -51,8 +52,10 @@ class MLflowTracker(Callback):
 
     What is logged: metrics ``lr/<optimizer>/<group>`` (and ``momentum/...``, ``weight_decay/...`` where they are
     scheduled), ``schedule/phase``, ``schedule/cycle``, ``throughput/steps_per_second``, every validation metric under
-    its own name, ``epoch``, and ``cycle/<metric>`` for each finished cycle; params ``schedule/...``; artifacts
-    ``schedule/plan.json``, ``schedule/lr.png``, ``schedule/steps/*.npz`` (every step); kept checkpoints as models.
+    its own name, ``epoch``, and ``cycle/<metric>`` for each finished cycle; params ``schedule/...`` and
+    ``setup/...`` (optimizer, trainer, seed); artifacts ``schedule/plan.json``, ``schedule/setup.json`` (the same with
+    hyper-parameters and versions), ``schedule/lr.png``, ``schedule/steps/*.npz`` (every step); kept checkpoints as
+    models.
 
     A fit that is resumed from a checkpoint goes on in the same run. What the run has already stays: of steps that are
     trained again nothing is logged a second time, and each curve goes on at the first step that it does not have.
@@ -130,6 +133,7 @@ class MLflowTracker(Callback):
         self._latest: Earlier | None = None  # the run of this fit, or of the one before
         self._cycles = TrackedCycles(upload=log_checkpoints, registered=registered_model)
         self._hooks: list[RemovableHandle] = []
+        self._texts: dict[str, str] = {}
         self._opened = False
 
     def _check(self) -> None:
@@ -175,6 +179,15 @@ class MLflowTracker(Callback):
             return self._session.run_id
         return None if self._latest is None else self._latest.run_id
 
+    def keep_text(self, name: str, text: str) -> None:
+        """Store a text with the run of the next fit, as ``schedule/<name>``; passwords of URIs in it are masked.
+
+        Args:
+            name: name of the file.
+            text: its content, such as the configuration that the fit was started with.
+        """
+        self._texts[name] = masked(text)
+
     def state_dict(self) -> dict[str, Any]:
         """Return which run this fit writes to, without a password."""
         session = self._session
@@ -196,7 +209,7 @@ class MLflowTracker(Callback):
         """Open the run before the first step, when no callback can refuse the fit any more; watch from then on."""
         if not self._opened:
             self._opened = True
-            self._open(trainer)
+            self._open(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record what the validation measured, unless Lightning's own logger writes it to the same run."""
@@ -229,7 +242,7 @@ class MLflowTracker(Callback):
                 end_logger_as(logger, "KILLED")
         self._close("KILLED" if killed else "FAILED")
 
-    def _open(self, trainer: pl.Trainer) -> None:
+    def _open(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Open the run, and record the plan and every real step."""
         target = pick_target(
             trainer.loggers,
@@ -258,14 +271,31 @@ class MLflowTracker(Callback):
             ),
             _tell,
         )
-        if params:
-            self._session.writer.task(tasks.describe(params, {"lrsched.version": version("lightning-lrsched")}))
-            self._session.writer.task(tasks.text("plan.json", document))
+        self._describe(self._session.writer, params, {"plan.json": document}, trainer, module)
         names = [type(optimizer).__name__ for optimizer in trainer.optimizers]
         for index, optimizer in enumerate(trainer.optimizers):
             before = names[:index].count(names[index])
             label = f"{names[index]}-{before}" if before else names[index]
             self._watch(trainer, index, label, schedulers.get(id(optimizer)))
+
+    def _describe(
+        self,
+        writer: Writer,
+        params: Mapping[str, str],
+        texts: Mapping[str, str],
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+    ) -> None:
+        """Store what is constant over the run."""
+        setup, made_with = dict[str, str](), ""
+        try:
+            setup, made_with = run_setup(trainer, module)
+        except Exception as failure:  # hyper-parameters are whatever the user gave
+            _tell(f"What the run was made with is not in MLflow: {type(failure).__name__}: {failure}")
+        writer.task(tasks.describe({**params, **setup}, {"lrsched.version": version("lightning-lrsched")}))
+        for name, text in {**texts, "setup.json": made_with, **self._texts}.items():
+            if text:
+                writer.task(tasks.text(name, text))
 
     def _watch(self, trainer: pl.Trainer, index: int, label: str, scheduler: object) -> None:
         """Record each real step of one optimizer from now on: one append a step."""

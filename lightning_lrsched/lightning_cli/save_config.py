@@ -6,9 +6,12 @@ import lightning.pytorch as pl
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning_utilities.core.rank_zero import rank_zero_warn
 
+from lightning_lrsched.callbacks import MLflowTracker
+from lightning_lrsched.masking import masked
+
 
 class SaveConfigArtifact(SaveConfigCallback):
-    """Stores ``config.yaml`` in the runs of the trainer's MLFlowLoggers, and in its log folder if a logger has one.
+    """Stores ``config.yaml`` in the runs of the trainer's MLFlowLoggers and MLflowTracker, and in a logger's folder.
 
     Lightning's own callback stops the fit where an MLFlowLogger writes to a database or a server, for then there is
     no log folder; and without a logger it takes the working directory for one, where ``config.yaml`` is often the
@@ -23,7 +26,10 @@ class SaveConfigArtifact(SaveConfigCallback):
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Store the configuration in MLflow; on rank zero alone."""
-        text = self.parser.dump(self.config, skip_none=False)
+        text = masked(self.parser.dump(self.config, skip_none=False))
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, MLflowTracker):
+                callback.keep_text(self.config_filename, text)
         for logger in trainer.loggers:
             run_id: str | None = getattr(logger, "run_id", None)  # MLFlowLogger is known by what it offers
             log_text: Callable[..., None] | None = getattr(getattr(logger, "experiment", None), "log_text", None)

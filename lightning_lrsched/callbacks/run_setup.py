@@ -1,0 +1,60 @@
+"""What a run was made with besides its schedule: what two runs must share to be compared, or one to be repeated."""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from lightning_lrsched.masking import masked
+
+_NOT_SETTINGS = ("params", "lr", "initial_lr", "name")
+_PACKAGES = ("lightning-lrsched", "lightning", "pytorch-lightning", "mlflow", "numpy")
+_TRAINER = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision", "world_size")
+
+
+def run_setup(trainer: pl.Trainer, module: pl.LightningModule) -> tuple[dict[str, str], str]:
+    """Return the setup of a fit as params, and as a JSON document with the hyper-parameters of module and data.
+
+    Values that are no plain ones stand in it as their text; a password in a URI is masked.
+    """
+    settings: dict[str, Any] = {"seed": os.environ.get("PL_GLOBAL_SEED"), "strategy": type(trainer.strategy).__name__}
+    settings |= {name: getattr(trainer, name, None) for name in _TRAINER}
+    for index, optimizer in enumerate(trainer.optimizers):
+        label = f"optimizer{index or ''}"
+        settings[label] = type(optimizer).__name__
+        first = optimizer.param_groups[0]
+        settings |= {f"{label}.{key}": value for key, value in first.items() if key not in _NOT_SETTINGS}
+    data = getattr(trainer, "datamodule", None)
+    document = {
+        "settings": settings,
+        "hparams": {"module": _hparams(module), "data": _hparams(data)},
+        "classes": {"module": _name(module), "data": _name(data)},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__}
+        | {name: version(name) for name in _PACKAGES if _installed(name)},
+        "devices": str(trainer.strategy.root_device),
+    }
+    params = {f"setup/{key}": masked(str(value)) for key, value in settings.items() if value is not None}
+    return params, masked(json.dumps(document, indent=2, default=str, skipkeys=True))
+
+
+def _hparams(owner: Any) -> dict[str, Any]:
+    """Return what `save_hyperparameters` has kept."""
+    return dict(getattr(owner, "hparams_initial", None) or {})
+
+
+def _name(owner: Any) -> str | None:
+    """Return where a class is imported from."""
+    return None if owner is None else f"{type(owner).__module__}.{type(owner).__qualname__}"
+
+
+def _installed(name: str) -> bool:
+    """Return whether a distribution is there."""
+    try:
+        version(name)
+    except ModuleNotFoundError:
+        return False
+    return True

@@ -1,0 +1,42 @@
+"""What makes a run comparable and repeatable is stored with it."""
+
+import json
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+
+from lightning_lrsched import Cosine, LearningRateScheduler, MLflowTracker
+from tests.callbacks.models import Tiny, make_trainer
+from tests.tracking.reading import fetched, only_run
+
+
+class Kept(Tiny):
+    """A module that keeps its hyper-parameters, one of them with a password."""
+
+    def __init__(self, width: int = 8, data_uri: str = "postgresql://ann:s3cret@db/rows") -> None:
+        super().__init__(lambda module: torch.optim.AdamW(module.parameters(), lr=0.1, weight_decay=0.05))
+        self.save_hyperparameters()
+
+
+def test_a_run_says_what_it_was_made_with(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    L.seed_everything(7)
+    tracker = MLflowTracker(uri)
+    tracker.keep_text("config.yaml", "uri: http://ann:s3cret@host")
+    settings = {"accumulate_grad_batches": 2, "gradient_clip_val": 0.5}
+    make_trainer(tmp_path, LearningRateScheduler(Cosine()), tracker, **settings).fit(Kept())
+    run = only_run(uri)
+    found = {key.removeprefix("setup/"): value for key, value in run.data.params.items() if key.startswith("setup/")}
+    assert found["optimizer"] == "AdamW"
+    assert found["optimizer.weight_decay"] == "0.05"
+    assert found["optimizer.betas"] == "(0.9, 0.999)"
+    assert (found["seed"], found["max_epochs"], found["precision"]) == ("7", "2", "32-true")
+    assert (found["accumulate_grad_batches"], found["gradient_clip_val"]) == ("2", "0.5")
+    document = json.loads(fetched(uri, run, "schedule/setup.json").read_text())
+    assert document["hparams"]["module"] == {"width": 8, "data_uri": "postgresql://***@db/rows"}
+    assert document["classes"]["module"] == "tests.tracking.test_run_setup.Kept"
+    assert document["versions"]["torch"] == torch.__version__
+    assert fetched(uri, run, "schedule/config.yaml").read_text() == "uri: http://***@host"
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
