@@ -97,8 +97,7 @@ class CycleCheckpoint(Checkpoint):
         ledger = Ledger(mode, keep if monitor is not None else "end", save_top_k)
         self._keeper = CycleKeeper(ledger, Wanted(filename, auto_insert_metric_name, save_weights_only, monitor))
         self._source: CycleSource | None = None
-        self._fitting, self._restored = True, False
-        self._measured, self._in_batch = False, False
+        self._fitting, self._restored, self._measured, self._in_batch = True, False, False, False
         self._ended_at = -1
         self._epoch: int | None = None
         self._latest: tuple[int, float] | None = None
@@ -190,14 +189,15 @@ class CycleCheckpoint(Checkpoint):
             return
         if restores_late(trainer):
             self._keeper.check(trainer, restored=self._restored)
-        keeper, self._ended_at, self._restored, self._latest, self._lr = self._keeper, -1, False, None, None
+        keeper, self._ended_at, self._restored = self._keeper, -1, False
+        self._latest = self._lr = self._epoch = None
         source = self._source = find_source(trainer, self.every, keeper.place)
         keeper.take_up(trainer, source)
         self._advance(trainer, source.last)
         self._resume(trainer, source)
         if not pl_module.automatic_optimization:
             self._passed.watch(source, pl_module)
-        tell(trainer, source, None if self.validate_at_end else self.monitor)
+        tell(trainer, source, self.monitor, forced=self.validate_at_end)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -271,6 +271,7 @@ class CycleCheckpoint(Checkpoint):
         source = self._source
         if source is None:
             return
+        self._epoch = max(trainer.current_epoch - 1, 0)  # Lightning has counted the last one already
         self._advance(trainer, source.last)
         if source.ended:
             self._keep_end(trainer, source)

@@ -1,7 +1,7 @@
 """One model built of several checkpoints: their weights averaged, batch norm measured anew."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -42,13 +42,20 @@ def average_weights(
     """
     members = find_members(source, tracking_uri)
     members = members if last is None else members[-last:]
-    averaged: AveragedModel | None = None
-    for member in members:
-        loaded = load_member(member, module, tracking_uri, **arguments)
-        averaged = averaged or AveragedModel(loaded)
-        averaged.update_parameters(loaded)
-    if averaged is None:
+    return average_modules([load_member(member, module, tracking_uri, **arguments) for member in members], data)
+
+
+def average_modules(members: Sequence[pl.LightningModule], data: Iterable[Any] | None = None) -> pl.LightningModule:
+    """Return one module with the mean of the weights of modules; see `average_weights`.
+
+    Raises:
+        EnsembleError: if there are no members, or data are missing.
+    """
+    if not members:
         raise EnsembleError("average_weights needs at least one member")
+    averaged = AveragedModel(members[0])
+    for member in members:
+        averaged.update_parameters(member)
     result = averaged.module
     assert isinstance(result, pl.LightningModule)  # what AveragedModel copied
     return update_batch_norm(result, data) if has_batch_norm(result) else result.eval()

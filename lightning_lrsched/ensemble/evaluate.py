@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 
-from lightning_lrsched.ensemble.average import average_weights, has_batch_norm, update_batch_norm
+from lightning_lrsched.ensemble.average import average_modules, has_batch_norm, update_batch_norm
 from lightning_lrsched.ensemble.members import Member
 from lightning_lrsched.ensemble.snapshot import SnapshotEnsemble, load_member
 
@@ -56,8 +56,7 @@ def evaluate(
     ]
     ensemble = SnapshotEnsemble(loaded, average, dim)
     rows.append(Measured(f"ensemble of {len(members)}", _measure(ensemble, data, on)))
-    averaged = average_weights(members, module, train, tracking_uri=tracking_uri)
-    rows.append(Measured("averaged weights", _measure(averaged, data, on)))
+    rows.append(Measured("averaged weights", _measure(average_modules(loaded, train), data, on)))
     if has_batch_norm(loaded[-1]):
         control = update_batch_norm(loaded[-1], train)
         rows.append(Measured("last, batch norm anew", _measure(control, data, on)))

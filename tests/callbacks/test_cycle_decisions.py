@@ -52,11 +52,15 @@ def test_a_diverged_end_is_never_recommended() -> None:
     ledger.close(complete=True)
     ledger.take(kept(8, math.nan), end=True)
     ledger.close(complete=True)
-    assert ledger.recommended == kept(4, 0.5)
+    assert ledger.recommended == ledger.best == kept(4, 0.5)
     ledger.begin()
     ledger.take(kept(4, math.nan), end=True)
     ledger.close(complete=True)
     assert ledger.recommended is None
+    assert ledger.best is None
+    ledger.take(kept(6), end=True)
+    ledger.close(complete=True)
+    assert ledger.best == kept(6)
 
 
 def test_the_state_brings_everything_back() -> None:

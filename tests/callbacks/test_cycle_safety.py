@@ -247,6 +247,15 @@ def test_a_cut_cycle_is_left_out_on_demand_and_never_recommended(
     assert "cuts cycle 2 short. Budgets that end with a cycle: max_epochs = 4, 12, 28" in caplog.text
 
 
+@pytest.mark.parametrize("given", [{}, {"max_steps": 13}], ids=["at an epoch's end", "inside an epoch"])
+def test_a_cut_cycle_says_the_epoch_of_its_last_batch(tmp_path: Path, given: dict[str, Any]) -> None:
+    checkpoint = CycleCheckpoint("val_loss", every=6)
+    fit(tmp_path, checkpoint, **given)
+    end = checkpoint.finished_cycles[-1].end
+    assert end is not None
+    assert (end.step, end.epoch, Path(end.path).name.split("-")[1]) == (given.get("max_steps", 20), 1, "epoch=1")
+
+
 class Ends(Callback):
     """Ends the fit after a step, as a Timer does."""
 
@@ -271,6 +280,14 @@ def test_a_cadence_that_misses_the_ends_is_told(tmp_path: Path, caplog: pytest.L
         fit(tmp_path, CycleCheckpoint("val_loss", dirpath=tmp_path / "a"), val_check_interval=5)
         fit(tmp_path, CycleCheckpoint("val_loss", dirpath=tmp_path / "b", validate_at_end=True))
     assert "no validation measures" not in caplog.text
+
+
+def test_a_fit_that_never_validates_is_told_once(tmp_path: Path) -> None:
+    checkpoint = CycleCheckpoint("val_loss", validate_at_end=True)
+    with pytest.warns(UserWarning, match=r"this fit does not validate, so val_loss is never measured") as told:
+        fit(tmp_path, checkpoint, limit_val_batches=0, val_check_interval=1.0)
+    assert len([one for one in told if "Cycle" in str(one.message)]) == 1
+    assert [row.end.step for row in checkpoint.finished_cycles if row.end] == [5, 10, 15, 20]
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])

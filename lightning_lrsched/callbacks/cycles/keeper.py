@@ -187,10 +187,11 @@ class CycleKeeper:
         self.land(trainer)
         ledger, cycle = self.ledger, self.ledger.running.cycle
         running = ledger.running
-        if self.wanted.monitor is not None and ledger.keep != "end" and running.best is None:
+        watched = self.wanted.monitor is not None and ledger.keep != "end" and trainer.enable_validation
+        if watched and running.best is None:
             rank_zero_warn(
-                f"Cycle {cycle} ended without a validation that could be kept. Validate at least once in each cycle, "
-                "for example with Trainer(check_val_every_n_epoch=1), or give validate_at_end=True"
+                f"Cycle {cycle} ended without a validation that could be kept (NaN never is). Validate at least once "
+                "in each cycle, for example with Trainer(check_val_every_n_epoch=1), or give validate_at_end=True"
             )
         lost = self._lost.pop(cycle, None)
         if lost is not None and ledger.better(lost.score, None if running.best is None else running.best.score):

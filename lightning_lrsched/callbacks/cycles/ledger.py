@@ -178,10 +178,10 @@ class Ledger:
 
     @property
     def best(self) -> Kept | None:
-        """The best of all by the metric, the earlier of equal ones; the latest where nothing was measured."""
+        """The best of all by the metric, the earlier of equal ones; without one the latest unmeasured."""
         scored = [kept for kept in self.all() if kept.score is not None and not math.isnan(kept.score)]
         if not scored:
-            return max(self.all(), key=lambda kept: kept.step, default=None)
+            return max((kept for kept in self.all() if kept.score is None), key=lambda kept: kept.step, default=None)
         sign = 1.0 if self.mode == "min" else -1.0
         return min(scored, key=lambda kept: (sign * (kept.score or 0.0), kept.step))
 

@@ -2,7 +2,7 @@
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning_utilities.core.rank_zero import rank_zero_info
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
 from lightning_lrsched.callbacks.cycles.cadence import told_cut, told_unmeasured, unmeasured
 from lightning_lrsched.callbacks.cycles.sources import (
@@ -84,19 +84,27 @@ def place_of(trainer: pl.Trainer, source: CycleSource, lr: float | None) -> Plac
     return Place(source.counter.real_steps, source.last, trainer.current_epoch, lr, None if there else source.rest())
 
 
-def tell(trainer: pl.Trainer, source: CycleSource, monitor: str | None) -> None:
+def tell(trainer: pl.Trainer, source: CycleSource, monitor: str | None, *, forced: bool) -> None:
     """Tell whether the last cycle is cut short, and which cycle ends no validation measures.
 
     Args:
         trainer: the Trainer.
         source: where the cycles come from.
-        monitor: the metric that ends are to be measured by; None where that is seen to.
+        monitor: the metric that cycles are judged by; None for none.
+        forced: whether each cycle's end is validated for that.
     """
     run = run_length(trainer)
     cut = told_cut(source.ends(), run)
     if cut is not None:
         rank_zero_info(cut)
-    if monitor is not None and trainer.enable_validation:
+    if monitor is None:
+        return
+    if not trainer.enable_validation:
+        rank_zero_warn(
+            f"CycleCheckpoint: this fit does not validate, so {monitor} is never measured and no cycle has a "
+            "best. Give a validation loader and validation_step, or CycleCheckpoint() without a monitor"
+        )
+    elif not forced:
         missed = unmeasured(source.ends(), run_facts(trainer), validation_cadence(trainer), run.total_steps)
         if missed:
             rank_zero_info(told_unmeasured(missed, monitor))
