@@ -24,6 +24,7 @@ _EXAMPLES = {
     "LearningRateScheduler": _CALLBACK_EXAMPLE,
     "CycleCheckpoint": "{class_path: CycleCheckpoint, init_args: {monitor: val_loss}}",
     "MLflowTracker": "{class_path: MLflowTracker, init_args: {experiment: digits}}",
+    "ScheduleProgress": "{class_path: ScheduleProgress}",
     "TorchScheduler": FACTORY_EXAMPLE,
     "Plateau": "{class_path: Plateau, init_args: {monitor: val_loss, patience: 10}}",
     "Warmup": "warmup: {duration: 5%, shape: cosine}",

@@ -53,6 +53,10 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
         ["Warmup: there is no parameter 'shap'", "'shape'?", "warmup: {duration: 5%"],
     ),
     "parameter-of-the-callback": (scheduler(main="Cosine", warmpu=5), ["no parameter 'warmpu'", "'warmup'?"]),
+    "parameter-of-nothing": (
+        [{"class_path": "ScheduleProgress", "init_args": {"main": "Cosine"}}],
+        ["It takes nothing. For example: {class_path: ScheduleProgress}"],
+    ),
     "parameter-left-out": (scheduler(main="Step"), ["Step.step_size = None", "must be given"]),
     "parameter-beside": (scheduler(main={"class_path": "SGDR", "T_0": 5}), ["arguments in init_args"]),
     "type": (scheduler(main=named("SGDR", T_0="10ep", T_mult="much")), ["SGDR.T_mult = 'much'", "float"]),
