@@ -74,7 +74,7 @@ class MLflowTracker(Callback):
             between the logged ones would miss the curve by more than ``tolerance``. The first and the last step of
             every phase are always logged, and the artifact always has every step. ``"shared"``, for hundreds of
             groups, does so with the largest group alone; of those whose curves have its shape it logs the few points
-            from which `tracking.sharing.redrawn` draws them.
+            from which ``tracking.sharing.redrawn`` draws them.
         tolerance: share of a group's base lr, 0 to 1; with ``"on_change"`` and ``"shared"`` alone.
         resume_run: go on in the run of the checkpoint from which the fit is resumed; False for a child run of it.
         spool_dir: where the spool goes; None for ``lrsched_spool`` in the trainer's ``default_root_dir``.
