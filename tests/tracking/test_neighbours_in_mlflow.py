@@ -7,6 +7,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger
 from mlflow import MlflowClient
 from torch.optim import SGD, Adam
@@ -166,3 +167,14 @@ def test_no_password_is_written_anywhere(uri: str, tmp_path: Path, monkeypatch: 
 def test_bad_values_are_refused_before_training(settings: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         MLflowTracker(**settings)
+
+
+def test_lightnings_monitor_and_the_tracker_show_the_same_lrs(uri: str, tmp_path: Path) -> None:
+    callbacks = [LearningRateMonitor("step"), plan(), MLflowTracker()]
+    logger = MLFlowLogger("beside", tracking_uri=uri)
+    make_trainer(tmp_path, *callbacks, logger=logger, log_every_n_steps=1).fit(Tiny(named))
+    run = only_run(uri)
+    for name in ("head", "body"):
+        shown = history(uri, run, f"lr/SGD/{name}")
+        assert len(shown) == 20
+        assert history(uri, run, f"lr-SGD/{name}") == shown
