@@ -15,6 +15,7 @@ from torch.optim import SGD, Adam
 from lightning_lrsched import SGDR, Cosine, LearningRateScheduler, Linear, MLflowTracker, OneCycle, Plan, RunLength
 from lightning_lrsched.tracking.sharing import redrawn
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer, two_groups
+from tests.callbacks.test_monitors import named
 from tests.tracking.reading import history, only_run, repeated, runs
 
 LRS = "lr/SGD/0"
