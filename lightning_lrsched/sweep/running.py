@@ -1,5 +1,6 @@
 """Trains what a sweep lacks, one run after the other."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +93,7 @@ def run_sweep(config: SweepConfig, progress: Progress, uri: str | None = None) -
                 runs.discard(run)
             progress.running(each.name)
             error = _train(config, each, runs, uri)
+            gc.collect()  # a Trainer refers to itself: else the weights and data of many runs wait side by side
             if error is None:
                 result.trained.append(each.name)
             else:
