@@ -114,7 +114,7 @@ def choice_picture(groups: Groups, path: Path) -> None:
             for each in choices(runs, experiment.metric)
         ]
         _draw_dots(axes, dots, zero=True)
-        axes.set(xlabel=f"minus the last cycle's end, {experiment.unit}")
+        axes.set(xlabel=f"minus the last end, {experiment.unit}")
         axes.set_title(_title(letter, runs), fontsize=9)
     _save(figure, path)
 
@@ -129,7 +129,7 @@ def ensemble_picture(groups: Mapping[str, Sequence[Members]], path: Path) -> Non
             dots.append(_dot(f"{where}: ensemble", each.ensemble, "C0"))
             dots.append(_dot(f"{where}: weights", each.average, "C1"))
         _draw_dots(axes, dots, zero=True)
-        axes.set(xlabel="minus the last cycle's end, points of test error")
+        axes.set(xlabel="minus the last end, points")
         axes.set_title(f"experiment {letter}", fontsize=9)
     _save(figure, path)
 
