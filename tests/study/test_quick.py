@@ -17,7 +17,6 @@ BLOCKS: tuple[str, ...] = (
     "error A",
     "differences B",
     "against cosine B",
-    "warmed B",
     "targets C",
     "error C",
     "restarts",
