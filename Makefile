@@ -53,7 +53,7 @@ bench: $(READY) ## measure the cost of a step against the peers, and print the t
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm
 	@mkdir -p build
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks -q -p no:xdist -p no:cacheprovider --benchmark-json=build/bench.json --benchmark-quiet
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/test_*.py -q -p no:xdist -p no:cacheprovider --benchmark-json=build/bench.json --benchmark-quiet
 	$(BIN)/python benchmarks/report.py build/bench.json
 
 study: $(READY) ## train what the SGDR study lacks (about an hour if nothing is there yet) and write docs/study.md

@@ -54,7 +54,7 @@ class RealStepScheduler(LRScheduler):
         self._hooks: list[RemovableHandle] = []
         self._groups: list[dict[str, Any]] = []
         self._known = -1
-        self._advances: tuple[Callable[[], object], ...] = ()
+        self._advance: Callable[[], object] = _rest
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
@@ -79,7 +79,7 @@ class RealStepScheduler(LRScheduler):
         self._started = True
         self.real_steps = real_steps
         self._known = -1
-        self._advances = (self.write,)
+        self._advance = self.write
         self.write()
         self._hooks = [
             self.optimizer.register_step_pre_hook(_untraced(self._before_step)),
@@ -89,7 +89,7 @@ class RealStepScheduler(LRScheduler):
     def let_go(self) -> None:
         """Leave the lr to somebody else, and go on counting."""
         self._writes = False
-        self._advances = ()
+        self._advance = _rest
 
     def disarm(self) -> None:
         """Stop counting and let go of the observers; the lr stays as it is."""
@@ -97,8 +97,8 @@ class RealStepScheduler(LRScheduler):
         self.observers = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes over: not the generators that are about to write, for a copy is armed anew."""
-        return {**self.__dict__, "_advances": ()}
+        """Return what a copy takes over: not the generator that is about to write, for a copy is armed anew."""
+        return {**self.__dict__, "_advance": _rest}
 
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the lr of the next step is written as soon as the optimizer has stepped."""
@@ -153,15 +153,14 @@ class RealStepScheduler(LRScheduler):
         """Count the step that the optimizer just made, unless a scaler told a fused optimizer to skip it."""
         if "found_inf" in optimizer.__dict__ and bool(optimizer.__dict__["found_inf"]):
             return
-        if kwargs.get("closure", self) is None and moves_nothing(optimizer):
+        if kwargs and kwargs.get("closure", self) is None and moves_nothing(optimizer):
             return
         if self.observers:
             used = [float(group["lr"]) for group in optimizer.param_groups]
             for observer in self.observers:
                 observer(self.real_steps, used)
         self.real_steps += 1
-        for advance in self._advances:
-            advance()
+        self._advance()
 
     def _pair(self) -> None:
         """Read the base lrs of groups that have none yet: at the start, and when groups were added or loaded."""
@@ -189,6 +188,10 @@ def moves_nothing(optimizer: Optimizer) -> bool:
         return False
     gradients = (parameter.grad for group in groups for parameter in group["params"] if parameter.grad is not None)
     return not any(bool(getattr(each, "_local_tensor", each).any()) for each in gradients)
+
+
+def _rest() -> None:
+    """Write nothing."""
 
 
 def _untraced(hook: Hook) -> Hook:
@@ -252,9 +255,9 @@ class PlannedScheduler(RealStepScheduler):
         groups, step = self.optimizer.param_groups, self.real_steps
         if groups is not self._groups or len(groups) != self._known:
             self._pair()
-        self._advances = tuple(track.follow(step).__next__ for track in self.tracks)
-        for advance in self._advances:
-            advance()
+        followers = [track.follow(step) for track in self.tracks]
+        self._advance = (zip(*followers, strict=True) if len(followers) > 1 else followers[0]).__next__
+        self._advance()
 
     def place(self, step: int) -> Place:
         """Return the phase and the cycle of a real step."""

@@ -31,7 +31,7 @@ class Groups:
         return (index in self.named or group.get("name") in self.named) != self.others
 
 
-_AHEAD = 1024  # values that are computed at once
+_AHEAD = 4096  # values that are computed at once
 
 
 class Lane(NamedTuple):
