@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec.core import url_to_fs
 
+from lightning_lrsched.compare import CompareError, default_uri, open_store
 from lightning_lrsched.ensemble.sharded import is_sharded
 
 if TYPE_CHECKING:
@@ -184,11 +185,13 @@ def _rows(content: Mapping[str, Any], folder: str) -> Iterable[Member]:
 def _of_run(run_id: str, tracking_uri: str | None) -> list[Member]:
     """Return the members of an MLflow run; each is downloaded when it is asked for."""
     try:
-        from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
     except ModuleNotFoundError:
         raise EnsembleError(f"there is no file {run_id}, and mlflow is not installed to look for a run") from None
-    client = MlflowClient(tracking_uri)
+    try:
+        client = open_store(tracking_uri or default_uri()).client
+    except CompareError as error:
+        raise EnsembleError(f"there is no file or folder {run_id}, and to look for an MLflow run: {error}") from error
     try:
         experiment = client.get_run(run_id).info.experiment_id
         found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")

@@ -187,3 +187,13 @@ def test_an_mlflow_run_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(from_run(x), SnapshotEnsemble.from_checkpoints(checkpoint, Net)(x))
     with pytest.raises(EnsembleError, match="no MLflow run of that id"):
         find_members("0" * 32, uri)
+
+
+def test_looking_for_a_run_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(EnsembleError, match=r"no file or folder nowhere.*--tracking-uri sqlite"):
+        find_members("nowhere")
+    with pytest.raises(EnsembleError, match=r"there is no file absent\.db"):
+        find_members("nowhere", "sqlite:///absent.db")
+    assert not list(tmp_path.iterdir())
