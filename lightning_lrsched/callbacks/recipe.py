@@ -84,7 +84,7 @@ class Recipe:
             "steps_per_epoch": run.steps_per_epoch,
         }
 
-    def planned(self, optimizer: Optimizer, run: RunLength, tracks: list[Track], *, grows: bool) -> PlannedScheduler:
+    def planned(self, optimizer: Optimizer, run: RunLength, tracks: list[Track], *, grows: bool = False) -> PlannedScheduler:
         """Return a scheduler that follows the plan.
 
         Args:
