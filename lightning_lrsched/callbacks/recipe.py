@@ -84,7 +84,9 @@ class Recipe:
             "steps_per_epoch": run.steps_per_epoch,
         }
 
-    def planned(self, optimizer: Optimizer, run: RunLength, tracks: list[Track], *, grows: bool = False) -> PlannedScheduler:
+    def planned(
+        self, optimizer: Optimizer, run: RunLength, tracks: list[Track], *, grows: bool = False
+    ) -> PlannedScheduler:
         """Return a scheduler that follows the plan.
 
         Args:
