@@ -126,27 +126,21 @@ def timm_cosine(groups: int) -> Step:
     return step
 
 
-def ignite(groups: int) -> Step:
-    handlers = pytest.importorskip("ignite.handlers", reason="make bench installs it")
-    engine = pytest.importorskip("ignite.engine").Engine(lambda engine, batch: None)
-    made = optimizer(groups)
-    schedule = handlers.CosineAnnealingScheduler
-    parts = [schedule(made, "lr", LR, 0.0, TOTAL, param_group_index=index) for index in range(groups)]
-    scheduler = handlers.ParamGroupScheduler(parts) if groups > 1 else parts[0]
-    return lambda: scheduler(engine)
+def ignite(warmup: int) -> Callable[[int], Step]:
+    def build(groups: int) -> Step:
+        handlers = pytest.importorskip("ignite.handlers", reason="make bench installs it")
+        engine = pytest.importorskip("ignite.engine").Engine(lambda engine, batch: None)
+        made = optimizer(groups)
+        schedule = handlers.CosineAnnealingScheduler
+        parts = [schedule(made, "lr", LR, 0.0, TOTAL, param_group_index=index) for index in range(groups)]
+        if warmup:
+            parts = [handlers.create_lr_scheduler_with_warmup(part, 0.001, warmup) for part in parts]
+        scheduler = handlers.ParamGroupScheduler(parts) if groups > 1 else parts[0]
+        for _ in range(2 * warmup):
+            scheduler(engine)
+        return partial(scheduler, engine)
 
-
-def ignite_with_warmup(groups: int) -> Step:
-    handlers = pytest.importorskip("ignite.handlers", reason="make bench installs it")
-    engine = pytest.importorskip("ignite.engine").Engine(lambda engine, batch: None)
-    made = optimizer(groups)
-    schedule = handlers.CosineAnnealingScheduler
-    parts = [schedule(made, "lr", LR, 0.0, TOTAL, param_group_index=index) for index in range(groups)]
-    warm = partial(handlers.create_lr_scheduler_with_warmup, warmup_start_value=0.001, warmup_duration=100)
-    scheduler = handlers.ParamGroupScheduler([warm(part) for part in parts]) if groups > 1 else warm(parts[0])
-    for _ in range(200):
-        scheduler(engine)
-    return lambda: scheduler(engine)
+    return build
 
 
 CONTENDERS: dict[str, Callable[[int], Step]] = {
@@ -159,8 +153,8 @@ CONTENDERS: dict[str, Callable[[int], Step]] = {
     "transformers cosine": transformers_cosine,
     "pytorch_warmup + CosineAnnealingLR": pytorch_warmup,
     "timm CosineLRScheduler": timm_cosine,
-    "ignite cosine": ignite,
-    "ignite warmup + cosine": ignite_with_warmup,
+    "ignite cosine": ignite(0),
+    "ignite warmup + cosine": ignite(100),
 }
 
 
