@@ -227,14 +227,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_becomes_full(tmp_path: Path, local: str, small_disk: Path) -> None:
-    def fill() -> None:
-        file = os.open(small_disk / "filler", os.O_WRONLY | os.O_CREAT)
+    def fill() -> None:  # again and again: what is delivered leaves room
+        file = os.open(small_disk / "filler", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         with suppress(OSError):
             while os.write(file, bytes(512)):
                 pass
         os.close(file)
 
-    done, told = told_of(lambda: fit(tmp_path, local, Watch({80: fill}), spool_dir=small_disk / "spool"))
+    done, told = told_of(
+        lambda: fit(tmp_path, local, Watch(dict.fromkeys(range(80, 300), fill)), spool_dir=small_disk / "spool")
+    )
     done.check()
     assert len(told) == 1
     assert told[0].startswith("The spool cannot be written (No space left on device): tracking goes on in memory")

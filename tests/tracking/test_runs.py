@@ -219,7 +219,8 @@ def test_a_run_that_ends_early_says_how(
     run = only_run(uri)
     assert run.info.status == status
     assert history(uri, run, LRS) == list(enumerate(expected_lrs(7)))
-    assert artifacts(uri, run, "schedule") == ["schedule/lr.png", "schedule/plan.json", "schedule/steps"]
+    kept = ["schedule/lr.png", "schedule/plan.json", "schedule/setup.json", "schedule/steps"]
+    assert artifacts(uri, run, "schedule") == kept
 
 
 @pytest.mark.parametrize(
