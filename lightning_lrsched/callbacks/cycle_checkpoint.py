@@ -1,29 +1,18 @@
 """CycleCheckpoint: keeps the best and the last weights of every cycle of the schedule."""
 
-from collections.abc import Callable
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint
-from torch import Tensor
 
 from lightning_lrsched.callbacks.cycles.files import check_filename, default_folder, resolved
 from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper, Wanted
 from lightning_lrsched.callbacks.cycles.ledger import KEEPS, Kept, KeptCycle, Ledger
-from lightning_lrsched.callbacks.cycles.sources import CycleSource, PassedEnds, Place
-from lightning_lrsched.callbacks.cycles.start import find_source, place_of, tell
-from lightning_lrsched.callbacks.trainer_access import (
-    force_validation,
-    is_smoke_test,
-    logger_step,
-    repeat_validation,
-    restores_late,
-    validation_is_due,
-)
+from lightning_lrsched.callbacks.cycles.start import find_source
+from lightning_lrsched.callbacks.cycles.watch import CycleWatch
+from lightning_lrsched.callbacks.trainer_access import is_smoke_test, restores_late
 from lightning_lrsched.checks import check_choice, check_flag, refusal
 from lightning_lrsched.units import DurationLike, plain_duration
 
@@ -96,14 +85,8 @@ class CycleCheckpoint(Checkpoint):
         self._check(dirpath)
         ledger = Ledger(mode, keep if monitor is not None else "end", save_top_k)
         self._keeper = CycleKeeper(ledger, Wanted(filename, auto_insert_metric_name, save_weights_only, monitor))
-        self._source: CycleSource | None = None
-        self._fitting, self._restored, self._measured, self._in_batch = True, False, False, False
-        self._ended_at = -1
-        self._epoch: int | None = None
-        self._latest: tuple[int, float] | None = None
-        self._lr: float | Tensor | None = None
-        self._passed = PassedEnds()
-        self._put_back: Callable[[], None] | None = None
+        self._watch: CycleWatch | None = None
+        self._fitting, self._restored = True, False
 
     def _check(self, dirpath: object) -> None:
         """Refuse what cannot be meant."""
@@ -177,119 +160,71 @@ class CycleCheckpoint(Checkpoint):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse a fit whose cycles cannot be kept: no cycles, or a folder that takes no files."""
-        self._source = None
+        self._watch = None
         if not is_smoke_test(trainer):
             find_source(trainer, self.every, self._keeper.place).release()
             if not restores_late(trainer):
                 self._keeper.check(trainer, restored=self._restored)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the cycle that training goes on in, and tell what the fit means for its cycles."""
+        """Begin to watch the fit, and tell what it means for its cycles."""
         if is_smoke_test(trainer):
             return
+        keeper = self._keeper
         if restores_late(trainer):
-            self._keeper.check(trainer, restored=self._restored)
-        keeper, self._ended_at, self._restored = self._keeper, -1, False
-        self._latest = self._lr = self._epoch = None
-        source = self._source = find_source(trainer, self.every, keeper.place)
-        keeper.take_up(trainer, source)
-        self._advance(trainer, source.last)
-        self._resume(trainer, source)
-        if not pl_module.automatic_optimization:
-            self._passed.watch(source, pl_module)
-        tell(trainer, source, self.monitor, forced=self.validate_at_end)
+            keeper.check(trainer, restored=self._restored)
+        self._restored = False
+        source = find_source(trainer, self.every, keeper.place)
+        watch = CycleWatch(trainer, source, keeper, validate_at_end=self.validate_at_end, patience=self.patience)
+        self._watch = watch
+        watch.begin()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Note the lr that the batch uses."""
-        self._cadence_back()
-        self._in_batch = True
-        if self._source is not None:
-            lr = self._source.counter.optimizer.param_groups[0]["lr"]
-            self._lr = lr.detach().clone() if isinstance(lr, Tensor) else lr
+        if self._watch is not None:
+            self._watch.batch_starts()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Close a cycle that is over; at a cycle's last step keep the weights, after a validation if one comes."""
-        source = self._source
-        if source is None:
-            return
-        for end in self._passed.take(source.counter.real_steps):
-            self._advance(trainer, end.cycle)
-            if self.keep != "best":
-                self._keeper.keep(trainer, Kept("", end.step, trainer.current_epoch, lr=end.lr), end.weights, end=True)
-        self._advance(trainer, source.last, wait=trainer.world_size > 1)
-        if not source.ended or self._ended_at == source.counter.real_steps:
-            return
-        self._ended_at = source.counter.real_steps
-        due = trainer.strategy.reduce_boolean_decision(validation_is_due(trainer), all=False)
-        if self.validate_at_end and not due and trainer.enable_validation:
-            self._put_back = force_validation(trainer)
-            due = validation_is_due(trainer)
-        if not due:
-            self._keep_end(trainer, source)
+        if self._watch is not None:
+            self._watch.batch_ends()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the cadence back that was changed for one validation."""
-        self._cadence_back()
-        self._in_batch = False
+        if self._watch is not None:
+            self._watch.validation_starts()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note that the metrics are there; a checkpoint that is saved before `on_validation_end` needs to know."""
-        self._measured = self._source is not None and self.monitor is not None and not trainer.sanity_checking
+        if self._watch is not None:
+            self._watch.metrics_are_there()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights that were measured if they are the best of their cycle, or its end."""
-        source, self._measured = self._source, False
-        if source is None or trainer.sanity_checking or source.counter.real_steps == 0:
-            return
-        self._advance(trainer, source.last)
-        if self.monitor is None:
-            if source.ended:
-                self._keep_end(trainer, source)
-            return
-        score = self._score(trainer)
-        if score is None:
-            raise MisconfigurationException(
-                f"CycleCheckpoint.monitor = {self.monitor!r} is not logged in validation. Logged are: "
-                f"{', '.join(sorted(trainer.callback_metrics)) or 'none'}. Log it, for example "
-                f"self.log({self.monitor!r}, loss) in validation_step, or monitor one of these"
-            )
-        self._judge(trainer, source, score)
+        if self._watch is not None:
+            self._watch.validation_ends()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep an end that became one with the epoch, or whose validation did not come."""
-        self._cadence_back()
-        self._in_batch = False
-        if self._source is not None and self._source.ended:
-            self._keep_end(trainer, self._source)
+        if self._watch is not None:
+            self._watch.epoch_ends()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the last cycle; it is complete if its last step was taken."""
-        source = self._source
-        if source is None:
-            return
-        self._epoch = max(trainer.current_epoch - 1, 0)  # Lightning has counted the last one already
-        self._advance(trainer, source.last)
-        if source.ended:
-            self._keep_end(trainer, source)
-            self._keeper.close(trainer, complete=True)
-        elif self.save_partial:
-            if source.counter.real_steps > 0:
-                self._keep_end(trainer, source)
-            self._keeper.close(trainer, complete=False)
-        else:
-            self._keeper.drop(trainer)
+        if self._watch is not None:
+            self._watch.ends(save_partial=self.save_partial)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Let go of the schedule: a validation outside of a fit keeps nothing."""
-        self._let_go(trainer)
+        """Let go of the fit: a validation outside of one keeps nothing."""
+        self._let_go()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Let go of the schedule; Lightning calls no teardown after an exception."""
-        self._let_go(trainer)
+        """Let go of the fit; Lightning calls no teardown after an exception."""
+        self._let_go()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was kept, as primitives."""
@@ -305,93 +240,14 @@ class CycleCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Put into a checkpoint what is still to come: a score to be judged, or the validation itself."""
-        source = self._source
-        if source is None:
-            return
-        state = checkpoint["callbacks"][self.state_key]
-        state["place"] = list(self._place(trainer, source))
-        if self.monitor is None:
-            return
-        if self._measured:
-            kept = Kept("", source.counter.real_steps, trainer.current_epoch, self._score(trainer))
-            state["unjudged"] = asdict(kept)
-        elif self._in_batch:
-            state["due"] = validation_is_due(trainer) or (self.validate_at_end and source.ended)
+        if self._watch is not None:
+            checkpoint["callbacks"][self.state_key].update(self._watch.to_come())
 
-    def _resume(self, trainer: pl.Trainer, source: CycleSource) -> None:
-        """Do what was still to come when the checkpoint was saved: its weights are the present ones."""
-        keeper = self._keeper
-        unjudged, due, place = keeper.unjudged, keeper.due, keeper.place
-        keeper.unjudged, keeper.due = None, False
-        if place is None or place.steps != source.counter.real_steps:
-            return
-        self._epoch, self._lr = place.epoch, place.lr
-        if unjudged is not None and unjudged.score is not None:
-            self._judge(trainer, source, unjudged.score)
-        elif due and trainer.enable_validation:
-            self._ended_at = source.counter.real_steps
-            repeat_validation(trainer)
-        if source.ended:
-            self._keep_end(trainer, source)
-        self._epoch = None
-
-    def _score(self, trainer: pl.Trainer) -> float | None:
-        """Return the monitored metric, the same on every rank."""
-        metrics = trainer.callback_metrics
-        there = float(metrics[self.monitor]) if self.monitor in metrics else None
-        score: float | None = trainer.strategy.broadcast(there)
-        return score
-
-    def _judge(self, trainer: pl.Trainer, source: CycleSource, score: float) -> None:
-        """Keep the present weights as the best of their cycle or as its end, if they are."""
-        self._keeper.land(trainer)
-        ledger, step = self._keeper.ledger, source.counter.real_steps
-        self._latest = (step, score)
-        ledger.measure(step, score)
-        best, end = ledger.wins(score), source.ended and ledger.wants_end(step)
-        if best or end:
-            self._keeper.keep(trainer, self._present(trainer, step), best=best, end=end)
-        else:
-            self._keeper.write_list(trainer)
-        if self.patience is not None and source.ended and ledger.stale_if_closed >= self.patience:
-            trainer.should_stop = True
-
-    def _keep_end(self, trainer: pl.Trainer, source: CycleSource) -> None:
-        """Keep the present weights as the end of their cycle, unless that was done."""
-        self._advance(trainer, source.last)
-        if self._keeper.ledger.wants_end(source.counter.real_steps):
-            self._keeper.keep(trainer, self._present(trainer, source.counter.real_steps), end=True)
-
-    def _present(self, trainer: pl.Trainer, step: int) -> Kept:
-        """Return what is known of the present weights."""
-        epoch = trainer.current_epoch if self._epoch is None else self._epoch
-        score = self._latest[1] if self._latest is not None and self._latest[0] == step else None
-        return Kept("", step, epoch, score, None if self._lr is None else float(self._lr), logger_step(trainer))
-
-    def _place(self, trainer: pl.Trainer, source: CycleSource) -> Place:
-        """Return where training is."""
-        return place_of(trainer, source, None if self._lr is None else float(self._lr))
-
-    def _advance(self, trainer: pl.Trainer, cycle: int, *, wait: bool = True) -> None:
-        """Close every cycle that ended before that of the latest step; later, if its last file is still written."""
-        while self._keeper.ledger.running.cycle < cycle and (wait or not self._keeper.landing):
-            self._keeper.close(trainer, complete=True)
-
-    def _cadence_back(self) -> None:
-        """Put the Trainer's cadence back if it was changed."""
-        if self._put_back is not None:
-            self._put_back()
-            self._put_back = None
-
-    def _let_go(self, trainer: pl.Trainer) -> None:
-        """Stop to watch the schedule."""
-        self._cadence_back()
-        if self._source is not None:
-            self._keeper.place = self._place(trainer, self._source)
-            self._source.release()
-        self._source = None
-        self._measured = False
-        self._passed.take(-1)
+    def _let_go(self) -> None:
+        """Stop to watch the fit."""
+        if self._watch is not None:
+            self._watch.release()
+        self._watch = None
 
 
 def _check_count(name: str, value: object, allowed: str, none: int | None) -> None:
