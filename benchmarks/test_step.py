@@ -56,14 +56,15 @@ def planned(groups: int) -> PlannedScheduler:
 
 
 def ours(groups: int) -> Step:
-    scheduler = planned(groups)
-    return partial(scheduler._after_step, scheduler.optimizer, (), {})
+    made = planned(groups).optimizer
+    [after] = made._optimizer_step_post_hooks.values()
+    return partial(after, made, (), {})
 
 
 def ours_with_both_hooks(groups: int) -> Step:
-    scheduler = planned(groups)
-    before, after = scheduler._before_step, scheduler._after_step
-    what: tuple[Any, ...] = (scheduler.optimizer, (), {})
+    made = planned(groups).optimizer
+    [before], [after] = made._optimizer_step_pre_hooks.values(), made._optimizer_step_post_hooks.values()
+    what: tuple[Any, ...] = (made, (), {})
 
     def step() -> None:
         before(*what)

@@ -1,6 +1,7 @@
 """The one torch scheduler that is installed: it counts real steps and writes the lr that the next one uses."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -14,8 +15,6 @@ from lightning_lrsched.tracks import Track, highest_floor, separate_tensors
 
 Observer: TypeAlias = Callable[[int, list[float]], None]
 """Called after each real step with its index (from 0) and the lr that it used in every parameter group."""
-
-Hook: TypeAlias = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
 
 MARK = "lightning_lrsched"
 
@@ -54,7 +53,8 @@ class RealStepScheduler(LRScheduler):
         self._hooks: list[RemovableHandle] = []
         self._groups: list[dict[str, Any]] = []
         self._known = -1
-        self._advance: Callable[[], object] = _rest
+        self._may_skip = False
+        self._follower: Iterator[object] = repeat(None)
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
@@ -79,17 +79,18 @@ class RealStepScheduler(LRScheduler):
         self._started = True
         self.real_steps = real_steps
         self._known = -1
-        self._advance = self.write
+        self._may_skip = getattr(self.optimizer, "_step_supports_amp_scaling", False)
+        self._follower = iter(self.write, self)  # calls it each time
         self.write()
         self._hooks = [
-            self.optimizer.register_step_pre_hook(_untraced(self._before_step)),
-            self.optimizer.register_step_post_hook(_untraced(self._after_step)),
+            self.optimizer.register_step_pre_hook(self._before_step),
+            self.optimizer.register_step_post_hook(self._after_step),
         ]
 
     def let_go(self) -> None:
         """Leave the lr to somebody else, and go on counting."""
         self._writes = False
-        self._advance = _rest
+        self._follower = repeat(None)
 
     def disarm(self) -> None:
         """Stop counting and let go of the observers; the lr stays as it is."""
@@ -98,7 +99,7 @@ class RealStepScheduler(LRScheduler):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes over: not the generator that is about to write, for a copy is armed anew."""
-        return {**self.__dict__, "_advance": _rest}
+        return {**self.__dict__, "_follower": repeat(None)}
 
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the lr of the next step is written as soon as the optimizer has stepped."""
@@ -147,11 +148,14 @@ class RealStepScheduler(LRScheduler):
         """Write the lr once more if a group was added since: its first step follows the plan already."""
         groups = optimizer.param_groups
         if (groups is not self._groups or len(groups) != self._known) and self._writes:
-            self.write()
+            self._write_outside()
 
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: dict[str, Any]) -> None:
         """Count the step that the optimizer just made, unless a scaler told a fused optimizer to skip it."""
-        if "found_inf" in optimizer.__dict__ and bool(optimizer.__dict__["found_inf"]):
+        if torch.compiler.is_dynamo_compiling():
+            self._after_step_outside(optimizer, args, kwargs)
+            return
+        if self._may_skip and bool(getattr(optimizer, "found_inf", False)):
             return
         if kwargs and kwargs.get("closure", self) is None and moves_nothing(optimizer):
             return
@@ -160,7 +164,11 @@ class RealStepScheduler(LRScheduler):
             for observer in self.observers:
                 observer(self.real_steps, used)
         self.real_steps += 1
-        self._advance()
+        next(self._follower)
+
+    # Out of the graph of a compiled optimizer.step, which would hold the lr as a constant.
+    _after_step_outside = torch.compiler.disable(_after_step)  # type: ignore[no-untyped-call]
+    _write_outside = torch.compiler.disable(lambda self: self.write())  # type: ignore[no-untyped-call]
 
     def _pair(self) -> None:
         """Read the base lrs of groups that have none yet: at the start, and when groups were added or loaded."""
@@ -188,23 +196,6 @@ def moves_nothing(optimizer: Optimizer) -> bool:
         return False
     gradients = (parameter.grad for group in groups for parameter in group["params"] if parameter.grad is not None)
     return not any(bool(getattr(each, "_local_tensor", each).any()) for each in gradients)
-
-
-def _rest() -> None:
-    """Write nothing."""
-
-
-def _untraced(hook: Hook) -> Hook:
-    """Keep a hook out of the graph of a compiled ``optimizer.step``, which would hold its lr as a constant."""
-    outside: Hook = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
-
-    def call(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if torch.compiler.is_dynamo_compiling():
-            outside(optimizer, args, kwargs)
-        else:
-            hook(optimizer, args, kwargs)
-
-    return call
 
 
 class PlannedScheduler(RealStepScheduler):
@@ -256,8 +247,8 @@ class PlannedScheduler(RealStepScheduler):
         if groups is not self._groups or len(groups) != self._known:
             self._pair()
         followers = [track.follow(step) for track in self.tracks]
-        self._advance = (zip(*followers, strict=True) if len(followers) > 1 else followers[0]).__next__
-        self._advance()
+        self._follower = zip(*followers, strict=True) if len(followers) > 1 else followers[0]
+        next(self._follower)
 
     def place(self, step: int) -> Place:
         """Return the phase and the cycle of a real step."""

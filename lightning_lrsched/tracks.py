@@ -90,10 +90,14 @@ class Track:
         groups = [lane.groups for lane in self._lanes]
         while not groups:
             yield
+        alone = groups[0][0] if len(groups) == len(groups[0]) == 1 else None
         while True:
             self._look_ahead(step)
             step += len(self._ahead[0])
-            if self._floats and len(groups) == 1:
+            if self._floats and alone is not None:
+                for alone["lr"] in self._ahead[0]:
+                    yield
+            elif self._floats and len(groups) == 1:
                 for value in self._ahead[0]:
                     for group in groups[0]:
                         group["lr"] = value
