@@ -1,10 +1,12 @@
 """Run the examples for real, draw what they did: ``python -m examples.make_pictures [NAME ...]``."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from examples.record import Record, draw
@@ -23,28 +25,40 @@ NAMES = (
     "plateau_warmup",
     "snapshot_ensemble",
 )
-PROGRAMS = ("cli", "ddp_torchrun", "tracking_server")
+PROGRAMS = ("cli", "ddp_torchrun", "tracking_server", "ray_train")
 """Examples that are programs of their own; their pictures are drawn from what MLflow got."""
+RAY_PAGE = ROOT / "examples" / "ray_train.md"
 
 
 def ran(name: str) -> dict[str, Record]:
     """Run a program in this folder, and return what MLflow got of it."""
     if name == "cli":
-        started("examples.cli.main", "fit", "--config", str(ROOT / "examples" / "cli" / "config.yaml"))
+        started("-m", "examples.cli.main", "fit", "--config", str(ROOT / "examples" / "cli" / "config.yaml"))
         return {"SGDR": stored("sqlite:///mlflow.db", "cli")}
     if name == "ddp_torchrun":
-        started("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "examples.ddp_torchrun")
+        two = ("--standalone", "--nproc-per-node", "2")
+        started("-m", "torch.distributed.run", *two, "-m", "examples.ddp_torchrun")
         return {"two processes": stored("sqlite:///ddp.db", "ddp")}
+    if name == "ray_train":
+        Path("ray_digits.py").write_text(ray_program(), encoding="utf-8")
+        started("ray_digits.py")
+        return {"two workers": stored("sqlite:///ray.db", "ray")}
     from tests.integration.browsing import mlflow_server
 
     with mlflow_server("sqlite:///server.db", Path("log")) as uri:
-        started("examples.tracking_server", uri)
+        started("-m", "examples.tracking_server", uri)
         return {"SGDR": stored(uri, "tracking-server")}
 
 
+def ray_program() -> str:
+    """Return the program that the page about Ray shows."""
+    [code] = re.findall(r"^```python\n(.*?)^```", RAY_PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return str(code)
+
+
 def started(*arguments: str) -> None:
-    """Run a module as a program."""
-    subprocess.run([sys.executable, "-m", *arguments], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    """Run Python on a program of its own."""
+    subprocess.run([sys.executable, *arguments], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
 
 
 def stored(uri: str, experiment: str) -> Record:
@@ -59,11 +73,20 @@ def stored(uri: str, experiment: str) -> Record:
     return record
 
 
+def drawn_by_default() -> list[str]:
+    """Return all that can be drawn here: Ray is no dependency."""
+    names = [*NAMES, *PROGRAMS, "sgdr_paper"]
+    if find_spec("ray") is None:
+        names.remove("ray_train")
+        print("ray is not installed: its picture stays as it is")
+    return names
+
+
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for name in sys.argv[1:] or (*NAMES, *PROGRAMS, "sgdr_paper"):
+        for name in sys.argv[1:] or drawn_by_default():
             path = IMAGES / f"{name}.png"
             if name == "sgdr_paper":
                 figure(epochs=200, steps_per_epoch=20).savefig(path, dpi=60)

@@ -1,5 +1,6 @@
 """Every example runs, on a small budget."""
 
+import ast
 import re
 import socket
 import subprocess
@@ -10,12 +11,13 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import mlflow
 import pytest
 
-from examples.make_pictures import NAMES, PROGRAMS
+from examples.make_pictures import NAMES, PROGRAMS, ray_program
 from examples.record import Record, draw
 from tests.processes import Start, starting
 
@@ -205,9 +207,20 @@ def wait_until_up(uri: str) -> None:
     raise TimeoutError(f"no server at {uri}")
 
 
+def test_the_program_for_ray_uses_what_there_is() -> None:
+    program = ast.parse(ray_program())
+    scope: dict[str, Any] = {"config": {"tracking_uri": "sqlite:///ray.db"}}
+    for node in program.body:
+        if isinstance(node, ast.ImportFrom) and node.module in {"examples.digits", "lightning_lrsched"}:
+            exec(ast.unparse(node), scope)
+    calls = {ast.unparse(node.func): node for node in ast.walk(program) if isinstance(node, ast.Call)}
+    for name in ("LearningRateScheduler", "MLflowTracker", "Digits", "DigitsData"):
+        assert type(eval(ast.unparse(calls[name]), scope)).__name__ == name
+
+
 def test_every_example_is_short_and_has_its_line_and_picture() -> None:
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    for path in [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("cli/*.py")]:
+    for path in [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("cli/*.py"), EXAMPLES / "ray_train.md"]:
         assert len(path.read_text(encoding="utf-8").splitlines()) < 120, path
         assert f"({path.relative_to(EXAMPLES)})" in readme, path
     for name in (*NAMES, *PROGRAMS, "sgdr_paper"):
