@@ -30,6 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "compare.kept_steps": ("tracking",),
     "configs": ("checks",),
     "sweep": (*CORE, *TORCH, "callbacks", "configs"),
+    "sweep.selection": (*CORE, "configs", "compare"),
     "sweep.store": (*CORE, "configs", "tracking"),
     "callbacks": (*CORE, "describe", *TORCH),
     "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "masking", "tracking", "configs"),
@@ -57,6 +58,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "compare": ("torch", "lightning"),
     "configs": HEAVY,
     "callbacks": ("mlflow", "matplotlib", "rich"),
+    "callbacks.progress_line": ("mlflow", "matplotlib"),
 }
 """A room and the libraries that it must not import, at its top or inside a function."""
 

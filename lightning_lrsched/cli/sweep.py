@@ -59,15 +59,14 @@ def sweep(args: argparse.Namespace) -> int:
     from mlflow.exceptions import MlflowException
     from rich.console import Console
 
-    from lightning_lrsched.sweep import combinations, load_sweep, run_sweep
+    from lightning_lrsched.sweep import load_sweep, run_sweep
     from lightning_lrsched.sweep.store import tracking_uri
 
     console = Console(soft_wrap=True, highlight=False)
     try:
         config = load_sweep(args.config)
         if args.list:
-            for each in combinations(config):
-                console.print(each.name, markup=False)
+            _list(console, config)
             return 0
         uri = tracking_uri(args.tracking_uri or config.tracking_uri)
         if not uri.startswith("sqlite"):
@@ -80,14 +79,29 @@ def sweep(args: argparse.Namespace) -> int:
     return _FAILED if result.failed else 0
 
 
+def _list(console: "Console", config: "SweepConfig") -> None:
+    """Name the runs; with a rule, what it chooses from and how many remain."""
+    from lightning_lrsched.sweep import candidates, combinations
+
+    tried, wanted = candidates(config), combinations(config)
+    for each in tried or wanted:
+        console.print(f"select: {each.name}" if tried else each.name, markup=False)
+    if tried:
+        seeds = ", ".join(map(str, config.seeds))
+        console.print(f"and of each schedule's, what {config.select.metric} chooses, with the seeds {seeds}")
+
+
 def _tell(console: "Console", config: "SweepConfig", result: "SweepResult", shown: str | None) -> None:
     """Print what was done and the command that compares."""
+    for each in result.choices:
+        values = ", ".join(f"{value:.4g} at {told}" for told, value in each.values.items())
+        console.print(f"chosen for {each.name}: {each.chosen} ({config.select.metric} {values})", markup=False)
     before = f", {len(result.kept)} had finished before" if result.kept else ""
     console.print(f"{len(result.trained)} runs trained{before}, {len(result.failed)} failed", markup=False)
     if result.failed:
         console.print("The same command trains the failed ones again.", markup=False)
     where = f" --tracking-uri {quote(masked(shown))}" if shown else ""
-    command = f"lrsched compare --experiment {quote(config.experiment)} --run {result.parent_id[:8]}{where}"
+    command = f"lrsched compare --experiment {quote(result.experiment)} --run {result.parent_id[:8]}{where}"
     console.print(f"Compare them with:\n  {command}", markup=False)
 
 

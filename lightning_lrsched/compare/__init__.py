@@ -2,6 +2,7 @@
 
 from lightning_lrsched.compare.colors import run_colors
 from lightning_lrsched.compare.curves import Curve
+from lightning_lrsched.compare.ends import best_end, completed_ends
 from lightning_lrsched.compare.export import as_csv, as_json
 from lightning_lrsched.compare.goal import Goal, goal_for, mode_of
 from lightning_lrsched.compare.plot import compare_figure
@@ -21,7 +22,9 @@ __all__ = [
     "Store",
     "as_csv",
     "as_json",
+    "best_end",
     "compare_figure",
+    "completed_ends",
     "default_uri",
     "goal_for",
     "load_runs",

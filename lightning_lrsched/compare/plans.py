@@ -26,12 +26,14 @@ class PlannedPhase:
         start: its first optimizer step.
         stop: the step after its last one; None without end.
         cycle: index of its cycle, from 0.
+        whole: False if the end of the run cuts it short.
     """
 
     name: str
     start: int
     stop: int | None
     cycle: int
+    whole: bool = True
 
 
 def plan_of(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -75,7 +77,7 @@ def _phase(entry: Mapping[str, object]) -> PlannedPhase:
     start, stop, cycle = (entry[key] for key in ("start", "stop", "cycle"))
     if not (isinstance(start, int) and isinstance(cycle, int) and (stop is None or isinstance(stop, int))):
         raise TypeError(f"steps and cycles are whole numbers, not {entry!r}")
-    return PlannedPhase(str(entry["name"]), start, stop, cycle)
+    return PlannedPhase(str(entry["name"]), start, stop, cycle, bool(entry.get("whole", True)))
 
 
 def _made(folder: Path) -> str:

@@ -93,13 +93,16 @@ class Selection:
         return f"{names} where {self.filter}" if self.filter else names
 
 
-def load_runs(store: Store, selection: Selection, metric: str | None = None) -> tuple[str, list[RunRecord]]:
+def load_runs(
+    store: Store, selection: Selection, metric: str | None = None, *, lrs: bool = True
+) -> tuple[str, list[RunRecord]]:
     """Read runs.
 
     Args:
         store: where they are.
         selection: which ones; the oldest first, or in the order of the ids.
         metric: key of the metric to compare; default ``val_loss``, else the first that begins with ``val``.
+        lrs: whether the curves of the lr are read too, which are by far the longest.
 
     Returns:
         The key of the metric, and one record for each run.
@@ -114,7 +117,7 @@ def load_runs(store: Store, selection: Selection, metric: str | None = None) -> 
         phases = read_phases(store, planned)
         wanted: dict[str, list[str]] = defaultdict(list)
         for run in runs:
-            for name in _wanted(run, key):
+            for name in _wanted(run, key, lrs=lrs):
                 wanted[name].append(run.info.run_id)
         histories: dict[str, dict[str, History]] = defaultdict(dict)
         cycles_first = {name: wanted[name] for name in sorted(wanted, key=lambda name: name != _CYCLE)}
@@ -228,10 +231,10 @@ def _children(runs: Sequence["Run"], parent: "Run") -> list["Run"]:
     return [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
 
 
-def _wanted(run: "Run", metric: str) -> list[str]:
+def _wanted(run: "Run", metric: str, *, lrs: bool) -> list[str]:
     """Return the metrics of a run whose whole history is needed."""
     keys = {_CYCLE, "epoch", metric, f"cycle/{metric}", f"cycle/end/{metric}"}
-    return [key for key in run.data.metrics if key in keys or _LR_KEY.fullmatch(key)]
+    return [key for key in run.data.metrics if key in keys or (lrs and _LR_KEY.fullmatch(key))]
 
 
 def _record(run: "Run", metric: str, histories: Mapping[str, History], phases: tuple[PlannedPhase, ...]) -> RunRecord:

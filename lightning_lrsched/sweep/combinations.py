@@ -41,6 +41,14 @@ class Combination:
     callbacks: tuple[ClassPath, ...]
     fingerprint: str
 
+    def setting(self, axis: str) -> Warmup | float | None:
+        """Return what stands under a key of the file, ``"warmups"`` or ``"lrs"``, for this run."""
+        return self.warmup if axis == "warmups" else self.lr
+
+    def told(self, axis: str) -> str:
+        """Return that in words."""
+        return _told_warmup(self.warmup) if axis == "warmups" else _told_lr(self.lr)
+
     @property
     def folder(self) -> str:
         """The name as a folder's."""
@@ -84,9 +92,9 @@ def _combinations(config: SweepConfig) -> Iterator[Combination]:
             for warmup, lr in product(warmups, lrs):
                 words = [schedule]
                 if len(warmups) > 1 or warmup is not None:
-                    words.append("no warmup" if warmup is None else f"warmup {warmup.duration}")
+                    words.append(_told_warmup(warmup))
                 if lr is not None:
-                    words.append(f"lr {lr:g}")
+                    words.append(_told_lr(lr))
                 module = config.module if lr is None else config.module.with_args(lr=lr)
                 decides = [shared_fingerprint(config), repr(main), repr(warmup), _plain(module)]
                 decides += [seed, *map(_plain, callbacks)]
@@ -101,6 +109,16 @@ def _combinations(config: SweepConfig) -> Iterator[Combination]:
                     callbacks,
                     _hash(decides),
                 )
+
+
+def _told_warmup(warmup: Warmup | None) -> str:
+    """Return a warmup as the names of runs have it."""
+    return "no warmup" if warmup is None else f"warmup {warmup.duration}"
+
+
+def _told_lr(lr: float | None) -> str:
+    """Return a peak lr as the names of runs have it."""
+    return "the module's lr" if lr is None else f"lr {lr:g}"
 
 
 def _check_lr(config: SweepConfig) -> None:

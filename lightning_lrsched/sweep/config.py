@@ -9,6 +9,7 @@ from lightning_lrsched.checks import check_number, refusal
 from lightning_lrsched.configs import ClassPath, build, load_document
 from lightning_lrsched.expression import from_config, main_from_config, parse_schedule
 from lightning_lrsched.room import Main
+from lightning_lrsched.sweep.rule import Rule, check_seeds
 from lightning_lrsched.torch_schedules import Plateau
 from lightning_lrsched.warmup import Warmup, as_warmup
 
@@ -39,6 +40,8 @@ class SweepConfig:
         name: name of the parent run; a new one begins a new sweep. None for the experiment's.
         tracking_uri: where MLflow keeps the runs; None for ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
         folder: where checkpoints go, each run in a folder of its own.
+        select: the rule by which one of several lrs or warmups is chosen before the seeds are trained: the arguments
+            of `Rule`. None to train all of them.
 
     Raises:
         ValueError: if a value is refused, with a valid example.
@@ -57,6 +60,7 @@ class SweepConfig:
     name: str | None = None
     tracking_uri: str | None = None
     folder: str = "sweeps"
+    select: Any = None
 
     def __post_init__(self) -> None:
         """Check every part that needs no training, and read schedules, warmups and class paths."""
@@ -65,10 +69,10 @@ class SweepConfig:
             if (value is None and key in ("experiment", "folder")) or value == "" or not isinstance(value, str | None):
                 raise refusal(key, value, "a text", f"{key}: digits")
         _check_trainer(self.trainer)
-        _check_seeds(self.seeds)
+        check_seeds(self.seeds)
         set_field = object.__setattr__
-        set_field(self, "module", build(ClassPath, self.module, "module"))
-        set_field(self, "data", None if self.data is None else build(ClassPath, self.data, "data"))
+        set_field(self, "module", _class_path(self.module, "module"))
+        set_field(self, "data", None if self.data is None else _class_path(self.data, "data"))
         if not isinstance(self.schedules, Mapping) or not self.schedules:
             raise refusal("schedules", self.schedules, "schedules by name", _SCHEDULES)
         set_field(self, "schedules", {str(name): _main(name, text) for name, text in self.schedules.items()})
@@ -77,6 +81,10 @@ class SweepConfig:
         set_field(self, "callbacks", self._by_schedule("callbacks", (), _callback))
         if not isinstance(self.tracker, Mapping | None):
             raise refusal("tracker", self.tracker, "arguments of MLflowTracker", "tracker: {log_checkpoints: false}")
+        if self.select is not None:
+            given = self.select
+            set_field(self, "select", given if isinstance(given, Rule) else build(Rule, given, "select"))
+            _check_apart(self.seeds, self.select.seeds)
 
     def _by_schedule(self, key: str, absent: tuple[Any, ...], read: Any) -> dict[str, tuple[Any, ...]]:
         """Return a list for each schedule, from one list for all or from lists by the schedule's name."""
@@ -122,17 +130,19 @@ def _lr(written: object) -> float | None:
 
 def _callback(written: object) -> ClassPath:
     """Return a callback's class path; a name alone has no arguments."""
-    return build(ClassPath, {"class_path": written} if isinstance(written, str) else written, "callbacks")
+    return _class_path({"class_path": written} if isinstance(written, str) else written, "callbacks")
 
 
-def _check_seeds(seeds: object) -> None:
-    """Refuse what are no distinct seeds."""
-    example = "seeds: [0, 1, 2]"
-    if isinstance(seeds, str) or not isinstance(seeds, Sequence) or not seeds:
-        raise refusal("seeds", seeds, "a list of whole numbers", example)
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-            raise refusal("seeds", seed, "whole numbers from 0 to 4294967295", example)
+def _class_path(written: object, where: str) -> ClassPath:
+    """Return a class path from a section of the file."""
+    return written if isinstance(written, ClassPath) else build(ClassPath, written, where)
+
+
+def _check_apart(seeds: Sequence[int], choosing: Sequence[int]) -> None:
+    """Refuse a seed that both chooses and counts."""
+    for seed in choosing:
+        if seed in seeds:
+            raise refusal("select.seeds", seed, f"none of the sweep's seeds, {list(seeds)}", "select.seeds: [100]")
 
 
 def _check_trainer(trainer: object) -> None:

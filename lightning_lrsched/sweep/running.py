@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import signature
@@ -15,6 +15,7 @@ from lightning_lrsched.callbacks import LearningRateScheduler, MLflowTracker
 from lightning_lrsched.configs import ConfigError, build, check_keys
 from lightning_lrsched.sweep.combinations import Combination, combinations, shared_fingerprint
 from lightning_lrsched.sweep.config import SweepConfig
+from lightning_lrsched.sweep.selection import Choice, candidates, selected, selecting
 from lightning_lrsched.sweep.store import SweepRuns, tracking_uri
 
 _URI = "MLFLOW_TRACKING_URI"
@@ -49,16 +50,20 @@ class SweepResult:
     """What a sweep did.
 
     Args:
+        experiment: of the parent run; that of the candidates if one of them failed.
         parent_id: MLflow's id of the parent run.
         kept: names of the runs that had finished before.
         trained: names of the runs that finished now.
         failed: why runs failed, by name.
+        choices: what the sweep's rule chose.
     """
 
+    experiment: str
     parent_id: str
     kept: list[str] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
+    choices: list[Choice] = field(default_factory=list)
 
 
 def run_sweep(config: SweepConfig, progress: Progress, uri: str | None = None) -> SweepResult:
@@ -76,10 +81,25 @@ def run_sweep(config: SweepConfig, progress: Progress, uri: str | None = None) -
     Raises:
         ConfigError: before anything is trained, if a class cannot be imported or does not take its arguments.
     """
-    wanted = _checked(config)
+    for each in (*(tried := candidates(config)), *combinations(config)):
+        _check(config, each)
+    check_keys(config.trainer, signature(L.Trainer).parameters, "trainer")
     uri = tracking_uri(uri or config.tracking_uri)
+    before = _train_missing(selecting(config), tried, progress, uri) if tried else None
+    if before is not None and before.failed:
+        return before  # a choice among what is left would favour its schedule
+    wanted, choices = selected(config, uri)
+    result = _train_missing(config, wanted, progress, uri)
+    result.choices = choices
+    if before is not None:
+        result.kept, result.trained = before.kept + result.kept, before.trained + result.trained
+    return result
+
+
+def _train_missing(config: SweepConfig, wanted: Sequence[Combination], progress: Progress, uri: str) -> SweepResult:
+    """Train those of some runs that have not finished, as children of one parent."""
     runs = SweepRuns.open(uri, config.experiment, config.name or config.experiment, shared_fingerprint(config))
-    result = SweepResult(runs.parent_id)
+    result = SweepResult(config.experiment, runs.parent_id)
     status = "KILLED"
     try:
         children = runs.children()
@@ -105,24 +125,15 @@ def run_sweep(config: SweepConfig, progress: Progress, uri: str | None = None) -
     return result
 
 
-def _checked(config: SweepConfig) -> list[Combination]:
-    """Return the combinations, once all that they name is there."""
-    wanted = combinations(config)
-    check_keys(config.trainer, signature(L.Trainer).parameters, "trainer")
-    for each in wanted:
-        try:
-            _check(config, each)
-        except ValueError as error:
-            raise ConfigError(f"{each.name}: {error}") from error
-    return wanted
-
-
 def _check(config: SweepConfig, combination: Combination) -> None:
     """Import what a run names, hold its arguments against the signatures, and make our own callbacks once."""
-    for path in (combination.module, config.data, *combination.callbacks):
-        if path is not None:
-            path.check()
-    _own_callbacks(config, combination)
+    try:
+        for path in (combination.module, config.data, *combination.callbacks):
+            if path is not None:
+                path.check()
+        _own_callbacks(config, combination)
+    except ValueError as error:
+        raise ConfigError(f"{combination.name}: {error}") from error
 
 
 def _own_callbacks(config: SweepConfig, combination: Combination) -> list[L.Callback]:

@@ -31,6 +31,22 @@ def tracking_uri(given: str | None) -> str:
     return uri if scheme or not path else f"sqlite:///{Path(path).absolute()}"
 
 
+def finished_runs(uri: str, experiment: str, fingerprint: str) -> dict[str, "Run"]:
+    """Return the finished runs of a sweep by the fingerprint of their settings; none if it was never begun."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return {}
+    parents = client.search_runs([found.experiment_id], f"tags.`{_SWEEP}` = '{fingerprint}'", max_results=1)
+    if not parents:
+        return {}
+    children = SweepRuns(client, found.experiment_id, parents[0].info.run_id).children()
+    finished = {key: [run for run in runs if run.info.status == "FINISHED"] for key, runs in children.items()}
+    return {key: runs[0] for key, runs in finished.items() if runs}
+
+
 @dataclass(frozen=True)
 class SweepRuns:
     """The parent run of a sweep, and what MLflow knows of its children.

@@ -246,13 +246,15 @@ def test_the_comparison_shows_the_children_and_not_the_parent(
     assert "small: 4 runs" in out
 
 
-@pytest.mark.parametrize(("name", "count"), [("sweep-digits.yaml", 8), ("sweep-sgdr.yaml", 6)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("sweep-digits.yaml", 8), ("sweep-sgdr.yaml", 6), ("sweep-rates.yaml", 12 + 4)]
+)
 def test_the_sweeps_of_the_folder_train(
     name: str, count: int, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     text = (ROOT / "mlflow_configs" / name).read_text(encoding="utf-8")
-    short = re.sub(r"max_epochs: \d+", "max_epochs: 4", re.sub(r"seeds: .*", "seeds: [0]", text))
+    short = re.sub(r"max_epochs: \d+", "max_epochs: 4", re.sub(r"(?m)^seeds: .*", "seeds: [0]", text))
     (tmp_path / "short.yaml").write_text(re.sub(r"T_0: \d+ep", "T_0: 1ep", short), encoding="utf-8")
     assert main(["sweep", "short.yaml"]) == 0
     assert {run.info.status for run in children(uri)} == {"FINISHED"}
@@ -262,7 +264,7 @@ def test_the_sweeps_of_the_folder_train(
 def test_every_sweep_of_the_folder_is_tried_and_told() -> None:
     folder = ROOT / "mlflow_configs"
     names = {path.name for path in folder.glob("sweep-*.yaml")}
-    assert names == {"sweep-digits.yaml", "sweep-sgdr.yaml"}
+    assert names == {"sweep-digits.yaml", "sweep-rates.yaml", "sweep-sgdr.yaml"}
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in names)
 
