@@ -1,16 +1,14 @@
 """lr, phase and cycle in progress bars that really run."""
 
-import io
 import re
 import time
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
-from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar, TQDMProgressBar
 from torch import Tensor
 from torch.optim import SGD
 
@@ -40,34 +38,15 @@ def tqdm_text(folder: Path, capsys: pytest.CaptureFixture[str], *callbacks: Call
     return re.split(r"[\r\n]", capsys.readouterr().out.strip())[-1]
 
 
-def rich_text(folder: Path, capsys: pytest.CaptureFixture[str], *callbacks: Callback) -> str:
-    """The last frame of a real Rich bar, on a terminal of its own."""
-    screen = io.StringIO()
-    bar = RichProgressBar(console_kwargs={"file": screen, "force_terminal": True, "width": 160, "color_system": None})
-    make_trainer(folder, bar, *callbacks, enable_progress_bar=True).fit(Told())
-    frames = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
-    return [line for line in re.split(r"[\r\n]", frames) if "Epoch" in line][-1].strip()
-
-
-Shown = Callable[..., str]
-
-
-@pytest.mark.parametrize(
-    ("text", "items"),
-    [
-        pytest.param(tqdm_text, "loss=0.250, lr=0, phase=cosine cycle, cycle=1]", id="tqdm"),
-        pytest.param(rich_text, "loss: 0.250 lr: 0 phase: cosine cycle cycle: 1", id="rich"),
-    ],
-)
-def test_a_real_bar_shows_them_behind_what_lightning_shows(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: Shown, items: str
+def test_a_bar_in_a_file_shows_them_behind_what_lightning_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # 20 steps: the warmup until 4, cycles from 0 and 12 on; after the last step its end value holds.
-    with_schedule = text(tmp_path, capsys, schedule(), ScheduleProgress())
-    without = text(tmp_path, capsys, schedule())
-    assert with_schedule.endswith(items)
-    own = re.sub(r"[, ]+lr[:=].*?(?=\]|$)", "", with_schedule)
-    speed = r"\d+:\d+|[\d.]+it/s|•|[━╸╺ ]+"
+    with_schedule = tqdm_text(tmp_path, capsys, schedule(), ScheduleProgress())
+    without = tqdm_text(tmp_path, capsys, schedule())
+    assert with_schedule.endswith("loss=0.250, lr=0, phase=cosine cycle, cycle=1]")
+    own = re.sub(r", lr=.*?(?=\])", "", with_schedule)
+    speed = r"\d+:\d+|[\d.]+it/s"
     assert re.sub(speed, "", own) == re.sub(speed, "", without)
 
 
