@@ -272,6 +272,7 @@ class MLflowTracker(Callback):
             _tell,
         )
         self._describe(self._session.writer, params, {"plan.json": document}, trainer, module)
+        self._cycles.begin()
         names = [type(optimizer).__name__ for optimizer in trainer.optimizers]
         for index, optimizer in enumerate(trainer.optimizers):
             before = names[:index].count(names[index])

@@ -81,6 +81,10 @@ class TrackedCycles:
         """Begin with no cycle taken."""
         self._upload = upload
         self._registered = registered
+        self.begin()
+
+    def begin(self) -> None:
+        """Take every cycle anew: a fit may go on from before one that was taken, and reach it with other weights."""
         self._taken: set[str] = set()
         self._best: dict[str, str] = {}
 
@@ -124,7 +128,8 @@ class TrackedCycles:
         key = _key(callback, *rows[0]) if rows else ""
         if self._upload and rows and self._best.get(callback.state_key) != key:
             self._best[callback.state_key] = key
-            writer.task(models.best(key, self._registered, rows[0][1].score, getattr(callback, "mode", "min")))
+            monitor, mode = getattr(callback, "monitor", None), getattr(callback, "mode", "min")
+            writer.task(models.best(key, self._registered, monitor, mode, rows[0][1].score))
 
 
 def _prefix(callback: Callback, cycle: Finished, kept: Kept) -> str:
@@ -134,7 +139,7 @@ def _prefix(callback: Callback, cycle: Finished, kept: Kept) -> str:
 
 
 def _key(callback: Callback, cycle: Finished, kept: Kept) -> str:
-    """Return what a checkpoint is known by: the same for the same weights in the same part, also after a resume."""
+    """Return what a checkpoint is known by, also after a resume; weights without a score are told apart when stored."""
     score = "" if kept.score is None else f"-{kept.score:.9g}"
     complete = "" if cycle.complete else "-cut"
     return f"{_prefix(callback, cycle, kept)}{kept.step}-{cycle.files[kept.path]}{complete}{score}"

@@ -6,6 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from lightning_lrsched.tracking.content import content_of
+from lightning_lrsched.tracking.registered import register, score_tags, withdraw
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
@@ -14,8 +17,8 @@ KEY = "lrsched.key"
 """Tag of a logged model that names its checkpoint, whatever run uploads it."""
 BEST = "lrsched.best"
 """Tag of the logged model that is the best of its run, and of the run: there its id."""
-ALIAS = "best"
-"""Alias of the best version of a registered model, of all runs."""
+CONTENT = "lrsched.content"
+"""Tag of a logged model that tells its weights from those of a run resumed otherwise, under the same key."""
 
 
 def checkpoint(
@@ -25,7 +28,7 @@ def checkpoint(
 
     Args:
         path: the file, or the folder of a sharded one; a URL where it lies in a store of its own.
-        key: what it is known by: the same for the same weights, other for all others.
+        key: what it is known by: its run, cycle, step, role and score.
         name: the model's name.
         facts: what the UI shows and a search can filter by: cycle, step, lr, role.
         metric: its metric as ``key``, ``value``, ``step`` and ``timestamp``; None where it was not measured.
@@ -41,16 +44,17 @@ def checkpoint(
     }
 
 
-def best(key: str, registered: str | None, score: float | None, mode: str) -> dict[str, Any]:
+def best(key: str, registered: str | None, monitor: str | None, mode: str, score: float | None) -> dict[str, Any]:
     """Return the task to mark a stored checkpoint as the best of its run, and of all if it is.
 
     Args:
         key: the checkpoint's.
         registered: name of the registered model that gets a version with the alias; None for the tags alone.
-        score: its metric.
+        monitor: name of its metric; None where there is none.
         mode: ``"min"`` or ``"max"``.
+        score: its metric; None where it was not measured.
     """
-    return {"do": "best", "key": key, "registered": registered, "score": score, "mode": mode}
+    return {"do": "best", "key": key, "registered": registered, "monitor": monitor, "mode": mode, "score": score}
 
 
 def only(prefix: str, keys: Sequence[str]) -> dict[str, Any]:
@@ -74,23 +78,33 @@ def perform(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> Non
 def store(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
     """Store a checkpoint as a logged model of a run, unless that was done; one half done is finished.
 
+    What the run has under the same key with other weights, from before it was resumed to these, is deleted.
+
     Raises:
         FileNotFoundError: if the checkpoint is gone.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 
     experiment = client.get_run(run_id).info.experiment_id
-    model = find(client, experiment, task["key"])
-    if model is None or model.status != LoggedModelStatus.READY:
+    content = content_of(task["path"])
+    found = find(client, experiment, run_id, task["key"])
+    alike = (one for one in found if content is None or one.tags.get(CONTENT) == content)
+    model = next((one for one in alike if one.status == LoggedModelStatus.READY), None)
+    if model is None:
         with at_hand(task["path"]) as path:
+            model = next((one for one in found if one.status != LoggedModelStatus.READY), None)
             if model is None:
                 tags = {KEY: task["key"], **{f"lrsched.{name}": value for name, value in task["facts"].items()}}
                 model = client.create_logged_model(experiment, task["name"], run_id, tags, dict(task["facts"]))
+            client.set_logged_model_tags(model.model_id, {CONTENT: str(content)})
             if path.is_dir():
                 client.log_model_artifacts(model.model_id, str(path))
             else:
                 client.log_model_artifact(model.model_id, str(path))
         client.finalize_logged_model(model.model_id, "READY")
+    for other in found if content is not None else ():
+        if other.source_run_id == run_id and other.model_id != model.model_id:
+            _discard(client, other)
     metric = task["metric"]
     linked = {output.model_id for output in _outputs(client, run_id)}
     if model.model_id not in linked:
@@ -133,8 +147,9 @@ def mark(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
         LookupError: if the checkpoint is not stored.
     """
     experiment = client.get_run(run_id).info.experiment_id
-    model = find(client, experiment, task["key"])
-    if model is None or str(model.status) != "READY":  # never a mark on what is half there
+    found = find(client, experiment, run_id, task["key"])
+    model = next((one for one in found if str(one.status) == "READY"), None)  # never a mark on what is half there
+    if model is None:
         raise LookupError(f"the best checkpoint {task['key']} is not stored in MLflow")
     client.set_logged_model_tags(model.model_id, {BEST: "true"})
     client.set_tag(run_id, BEST, model.model_id, synchronous=True)
@@ -143,65 +158,34 @@ def mark(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
         if other.model_id != model.model_id:
             client.delete_logged_model_tag(other.model_id, BEST)
     if task["registered"] is not None:
-        _register(client, run_id, model, task)
+        tags = {KEY: task["key"]} | score_tags(task["monitor"], task["mode"], task["score"])
+        register(client, run_id, model, task["registered"], tags)
 
 
 def prune(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
-    """Delete the run's models of a cycle that are not kept; a registered version of one keeps its files."""
+    """Delete the run's models of a cycle that are not kept."""
     experiment = client.get_run(run_id).info.experiment_id
     prefix, kept = task["prefix"], task["keys"]
     for model in client.search_logged_models(
         [experiment], f"source_run_id = '{run_id}' AND tags.`{KEY}` LIKE '{prefix}%'"
     ):
         if model.tags[KEY].startswith(prefix) and model.tags[KEY] not in kept:
-            client.delete_logged_model(model.model_id)
+            _discard(client, model)
 
 
-def find(client: "MlflowClient", experiment_id: str, key: str) -> "LoggedModel | None":
-    """Return the logged model of a checkpoint, the finished one if there are several; None if there is none."""
-    found = list(client.search_logged_models([experiment_id], f"tags.`{KEY}` = '{key}'"))
-    ready = [model for model in found if str(model.status) == "READY"]
-    return next(iter(ready or found), None)
+def find(client: "MlflowClient", experiment_id: str, run_id: str, key: str) -> "list[LoggedModel]":
+    """Return the logged models of a checkpoint, the run's own before those of a run that it was resumed from."""
+    found = client.search_logged_models([experiment_id], f"tags.`{KEY}` = '{key}'")
+    return sorted(found, key=lambda model: model.source_run_id != run_id)
+
+
+def _discard(client: "MlflowClient", model: "LoggedModel") -> None:
+    """Delete a checkpoint that was superseded, first as a version: nothing is registered that is not there."""
+    withdraw(client, model)
+    client.delete_logged_model(model.model_id)
 
 
 def _outputs(client: "MlflowClient", run_id: str) -> list[Any]:
     """Return the models that are linked to a run."""
     outputs = client.get_run(run_id).outputs
     return [] if outputs is None else list(outputs.model_outputs)
-
-
-def _register(client: "MlflowClient", run_id: str, model: "LoggedModel", task: Mapping[str, Any]) -> None:
-    """Give the model a version, once, and the alias if it is better than the version that has it."""
-    from mlflow.exceptions import MlflowException
-
-    name, registry = task["registered"], _registry(client)
-    if not registry.search_registered_models(f"name = '{name}'"):
-        registry.create_registered_model(name)
-    versions = registry.search_model_versions(f"name = '{name}'")
-    version = next((one for one in versions if one.tags.get(KEY) == task["key"]), None)
-    if version is None:
-        tags = {KEY: task["key"], "lrsched.score": repr(task["score"]), "lrsched.mode": task["mode"]}
-        remote = registry.tracking_uri.startswith(("http://", "https://"))
-        # Without a server the registry looks for the model in the process's global store, which may be another one.
-        source = f"models:/{model.model_id}" if remote else model.artifact_location
-        version = registry.create_model_version(name, source, run_id, tags, model_id=model.model_id if remote else None)
-    try:
-        present = registry.get_model_version_by_alias(name, ALIAS)
-    except MlflowException:
-        present = None
-    if present is None or _better(task["score"], present.tags.get("lrsched.score"), task["mode"]):
-        registry.set_registered_model_alias(name, ALIAS, version.version)
-
-
-def _better(score: float | None, than: str | None, mode: str) -> bool:
-    """Return whether a score beats that of the version that has the alias."""
-    if score is None or than in (None, "None"):
-        return True
-    return score < float(than or 0) if mode == "min" else score > float(than or 0)
-
-
-def _registry(client: "MlflowClient") -> "MlflowClient":
-    """Return a client whose registry is where its runs are."""
-    from mlflow import MlflowClient
-
-    return MlflowClient(client.tracking_uri, registry_uri=client.tracking_uri)

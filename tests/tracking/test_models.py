@@ -12,11 +12,13 @@ from fsspec.core import url_to_fs
 from lightning.pytorch.callbacks import Callback
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
+from torch import Tensor
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.cli import main as lrsched
-from lightning_lrsched.tracking import models
-from tests.callbacks.models import Tiny, make_trainer
+from lightning_lrsched.tracking import models, registered
+from tests.callbacks.models import Tiny, make_trainer, wavy
+from tests.callbacks.test_cycle_checkpoint import weight_in
 from tests.callbacks.test_cycle_checkpoint_replay import SavesAt, Stops
 from tests.tracking.reading import history, only_run, repeated, runs
 
@@ -74,10 +76,10 @@ def test_a_search_orders_them_and_the_best_is_marked_once(uri: str, tmp_path: Pa
 
 def test_the_alias_downloads_the_best_file(uri: str, tmp_path: Path) -> None:
     checkpoint = fit(tmp_path, uri)
-    version = MlflowClient(uri, registry_uri=uri).get_model_version_by_alias("tiny", models.ALIAS)
+    version = MlflowClient(uri, registry_uri=uri).get_model_version_by_alias("tiny", registered.ALIAS)
     mlflow.set_tracking_uri(uri)
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(f"models:/tiny@{models.ALIAS}"))
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/tiny@{registered.ALIAS}"))
     finally:
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # unset
     (file,) = folder.glob("*.ckpt")
@@ -88,11 +90,11 @@ def test_the_alias_downloads_the_best_file(uri: str, tmp_path: Path) -> None:
 def test_a_worse_run_does_not_take_the_alias_and_a_better_one_does(uri: str, tmp_path: Path) -> None:
     registry = MlflowClient(uri, registry_uri=uri)
     fit(tmp_path / "a", uri)
-    first = registry.get_model_version_by_alias("tiny", models.ALIAS)
+    first = registry.get_model_version_by_alias("tiny", registered.ALIAS)
     fit(tmp_path / "b", uri, score=lambda step: 5.0 + step)
-    assert registry.get_model_version_by_alias("tiny", models.ALIAS).version == first.version
+    assert registry.get_model_version_by_alias("tiny", registered.ALIAS).version == first.version
     better = fit(tmp_path / "c", uri, score=lambda step: -float(step))
-    now = registry.get_model_version_by_alias("tiny", models.ALIAS)
+    now = registry.get_model_version_by_alias("tiny", registered.ALIAS)
     assert now.tags[models.KEY].startswith(better.run_key)
 
 
@@ -148,6 +150,106 @@ def test_a_cut_cycle_that_a_longer_run_completes_is_stored_as_that(uri: str, tmp
     assert complete() == kept == [(2, True), (8, True), (10, True), (16, True), (18, False), (20, False)]
 
 
+class Steered(Tiny):
+    """Takes steps of another size: what other data do."""
+
+    def __init__(self, pull: float = 1.0, score: Any = wavy) -> None:
+        super().__init__(score=score)
+        self.pull = pull
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+        return self.pull * super().training_step(batch, batch_idx)
+
+
+def held(uri: str) -> list[tuple[int, float]]:
+    """The step of every stored checkpoint, and the weight in its file."""
+    found = []
+    for model in stored(uri):
+        folder = mlflow.artifacts.download_artifacts(model.artifact_location, tracking_uri=uri)
+        (file,) = Path(folder).glob("*.ckpt")
+        found.append((int(model.params["step"]), weight_in(str(file))))
+    return found
+
+
+@pytest.mark.parametrize("one_process", [False, True], ids=["another process", "the same objects"])
+@pytest.mark.parametrize("pull", [1.0, 3.0], ids=["to the same weights", "to other weights"])
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+def test_an_end_without_a_metric_that_is_reached_again_is_stored_as_it_is_now(
+    uri: str, tmp_path: Path, pull: float, one_process: bool
+) -> None:
+    def ours() -> list[Any]:
+        tracker = MLflowTracker(uri, "study", registered_model="tiny")
+        return [LearningRateScheduler(SGDR(5)), CycleCheckpoint(dirpath=tmp_path / "cycles"), tracker]
+
+    path, callbacks = tmp_path / "saved" / "middle.ckpt", ours()
+    with pytest.raises(RuntimeError, match="power cut"):
+        make_trainer(tmp_path, *callbacks, SavesAt(7, path), Stops(13), val_check_interval=2).fit(Steered())
+    before = stored(uri)
+    assert [int(model.params["step"]) for model in before] == [5, 10]
+    callbacks = callbacks if one_process else ours()
+    make_trainer(tmp_path, *callbacks, val_check_interval=2).fit(Steered(pull), ckpt_path=path, weights_only=True)
+    kept = [one for row in callbacks[1].finished_cycles for one in row.kept]
+    assert held(uri) == [(one.step, weight_in(one.path)) for one in kept]
+    found = stored(uri)
+    assert found[0].model_id == before[0].model_id, "what was before the point is not stored again"
+    assert (found[1].model_id == before[1].model_id) is (pull == 1.0)
+    assert repeated(uri) == []
+    registry = MlflowClient(uri, registry_uri=uri)
+    versions = registry.search_model_versions("name = 'tiny'")
+    assert {version.source for version in versions} <= {model.artifact_location for model in found}
+    assert len({version.source for version in versions}) == len(versions)
+    newest = registry.get_model_version_by_alias("tiny", registered.ALIAS)
+    assert newest.source == found[-1].artifact_location
+    assert only_run(uri).data.tags[models.BEST] == found[-1].model_id
+
+
+def test_the_version_of_a_superseded_checkpoint_goes_and_the_alias_with_it(uri: str, tmp_path: Path) -> None:
+    path, registry = tmp_path / "saved" / "middle.ckpt", MlflowClient(uri, registry_uri=uri)
+    fit(tmp_path / "other", uri, score=lambda step: 0.3 if step == 5 else 0.5)
+    before = registry.get_model_version_by_alias("tiny", registered.ALIAS)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path, uri, SavesAt(8, path), Stops(13), score=lambda step: 0.1 if step == 10 else 0.5)
+    first = registry.get_model_version_by_alias("tiny", registered.ALIAS)
+    assert first.tags["lrsched.score"].startswith("0.1")
+    registry.set_registered_model_alias("tiny", "reviewed", before.version)
+    fit(tmp_path, uri, score=lambda step: 0.4 if step == 10 else 0.5, ckpt_path=path, weights_only=True)
+    versions = registry.search_model_versions("name = 'tiny'")
+    assert first.version not in {version.version for version in versions}
+    assert registry.get_model_version_by_alias("tiny", registered.ALIAS).version == before.version
+    sources = {version.source for version in versions}
+    assert sources <= {model.artifact_location for model in stored(uri)}
+
+
+def test_a_version_that_somebody_has_given_an_alias_stays(uri: str, tmp_path: Path) -> None:
+    path, registry = tmp_path / "saved" / "middle.ckpt", MlflowClient(uri, registry_uri=uri)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path, uri, SavesAt(8, path), Stops(13), score=lambda step: 0.1 if step == 10 else 0.5)
+    first = registry.get_model_version_by_alias("tiny", registered.ALIAS)
+    registry.set_registered_model_alias("tiny", "production", first.version)
+    fit(tmp_path, uri, score=lambda step: 0.4 if step == 10 else 0.5, ckpt_path=path, weights_only=True)
+    assert registry.get_model_version_by_alias("tiny", "production").version == first.version
+    best = registry.get_model_version_by_alias("tiny", registered.ALIAS)
+    assert best.tags["lrsched.score"].startswith("0.4")
+    folder = mlflow.artifacts.download_artifacts(first.source, tracking_uri=uri)
+    assert list(Path(folder).glob("*.ckpt"))
+
+
+def test_only_a_run_with_the_same_metric_can_take_the_alias(uri: str, tmp_path: Path) -> None:
+    registry = MlflowClient(uri, registry_uri=uri)
+    fit(tmp_path / "a", uri)
+    first = registry.get_model_version_by_alias("tiny", registered.ALIAS)
+    for name, checkpoint in (
+        ("without", CycleCheckpoint(dirpath=tmp_path / "without")),
+        ("up", CycleCheckpoint("val_loss", "max", dirpath=tmp_path / "up")),
+    ):
+        tracker = MLflowTracker(uri, "study", registered_model="tiny")
+        module = Tiny(score=lambda step: 100.0 + step)
+        callbacks = [LearningRateScheduler(SGDR(5)), checkpoint, tracker]
+        make_trainer(tmp_path / name, *callbacks, val_check_interval=5).fit(module)
+        assert registry.get_model_version_by_alias("tiny", registered.ALIAS).version == first.version
+    assert len(registry.search_model_versions("name = 'tiny'")) > 2
+
+
 def test_one_that_was_half_stored_is_finished_and_never_marked_before(uri: str, tmp_path: Path) -> None:
     client = MlflowClient(uri)
     run = client.create_run(client.create_experiment("study"))
@@ -157,10 +259,10 @@ def test_one_that_was_half_stored_is_finished_and_never_marked_before(uri: str, 
     with pytest.raises(FileNotFoundError, match=r"a\.ckpt is gone"):
         models.store(client, run.info.run_id, task)
     with pytest.raises(LookupError, match="k is not stored"):
-        models.mark(client, run.info.run_id, models.best("k", None, 0.5, "min"))
+        models.mark(client, run.info.run_id, models.best("k", None, "val_loss", "min", 0.5))
     half = client.create_logged_model(run.info.experiment_id, "cycle-0-end", run.info.run_id, {models.KEY: "k"})
     with pytest.raises(LookupError, match="k is not stored"):
-        models.mark(client, run.info.run_id, models.best("k", None, 0.5, "min"))
+        models.mark(client, run.info.run_id, models.best("k", None, "val_loss", "min", 0.5))
     file.write_text("whole")
     models.store(client, run.info.run_id, task)
     models.store(client, run.info.run_id, task)
@@ -216,4 +318,4 @@ def test_an_upload_that_failed_is_done_later_from_the_disk(
     assert {str(model.status) for model in found} == {"READY"}
     steps = sorted(one.step for row in checkpoint.finished_cycles for one in row.kept)
     assert [int(model.params["step"]) for model in found] == steps
-    assert registry.get_model_version_by_alias("tiny", models.ALIAS).tags[models.KEY].startswith(checkpoint.run_key)
+    assert registry.get_model_version_by_alias("tiny", registered.ALIAS).tags[models.KEY].startswith(checkpoint.run_key)
