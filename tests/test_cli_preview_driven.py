@@ -103,41 +103,6 @@ def test_planned_and_driven_ones_are_laid_over_one_another(capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        pytest.param(["StepL(30)", *RUN], "PolynomialLR (did you mean StepLR?)", id="misspelt"),
-        pytest.param(["StepLR(30)", "--total-steps", "100"], "--epochs 70 --steps-per-epoch 391", id="no epochs"),
-        pytest.param(["TorchScheduler(StepLR(30), 'step')"], "no known end. Give it one", id="no end"),
-        pytest.param(["OneCycleLR(0.1)", *RUN], "must define either total_steps OR", id="torch refuses it"),
-        pytest.param(["StepLR(0)", *RUN], "StepLR, step_size=0)) cannot be drawn: ZeroDivisionError", id="torch fails"),
-        pytest.param(["StepLR('a')", *RUN], "step_size='a')) cannot be drawn: ", id="no number"),
-        pytest.param(["CosineAnnealingLR(T_max=60)", *RUN], "Say which: interval='step'", id="another unit"),
-        pytest.param(["Plateau('acc')", *RUN], "when 'acc' stops to improve, which only training shows", id="plateau"),
-        pytest.param(["ReduceLROnPlateau()", *RUN], "only training knows the metric", id="torch's plateau"),
-        pytest.param(["StepLR(2)", *RUN, "--cooldown", "5%"], "a planned schedule for cooldown", id="cooldown"),
-        pytest.param(["StepLR(2)", *RUN, "--update", "epoch"], "or update='epoch'", id="update"),
-        pytest.param(["StepLR(2)", *RUN, "--warmup", "6ep"], "does not fit the run: 60 steps of 60", id="warmup"),
-        pytest.param(["ExponentialLR(1e300)", *RUN], "grows beyond 2e+308, so it cannot be drawn", id="beyond numbers"),
-        pytest.param(
-            ["TorchScheduler(StepLR(30), 'step')", "--total-steps", "1000000000000"],
-            "at most 10,000,000 are allowed",
-            id="too long to be run",
-        ),
-    ],
-)
-def test_a_mistake_is_told_in_a_line_with_exit_code_2(
-    capsys: pytest.CaptureFixture[str], folder: Path, arguments: list[str], message: str
-) -> None:
-    assert main(["preview", *arguments]) == 2
-    out, err = capsys.readouterr()
-    assert message in err
-    assert err.startswith("lrsched: ")
-    assert err.count("\n") == 1
-    assert out == ""
-    assert not list(folder.iterdir())
-
-
-@pytest.mark.parametrize(
     ("init", "message"),
     [
         pytest.param({"main": factory("StepLR", step_size=2)}, "is the factory of a TorchScheduler", id="alone"),

@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.compare.stores import EXPERIMENT, make_store, quiet_mlflow
+from tests.ensemble.nets import trained
+from tests.sweep.conftest import sweep_file
+from tests.tracking.test_replay import left
 
 pytestmark = quiet_mlflow
 
@@ -108,15 +112,24 @@ from lightning_lrsched.cli import main
 sys.exit(main({arguments}))
 """
 STUDY = ["compare", "--experiment", EXPERIMENT, "--tracking-uri", "sqlite:///mlflow.db"]
+NETS = ["--module", "tests.ensemble.nets:Net", "--data", "tests.ensemble.nets:data"]
 PIPED: dict[str, tuple[list[str], list[int], int]] = {
     "help": (["--help"], [1], 141),
-    "preview": (["preview", "Cosine()", "--total-steps", "30"], [1], 1),  # rich ends these two itself
-    "compare": (STUDY, [1], 1),
+    "preview": (["preview", "Cosine()", "--total-steps", "30"], [1], 141),
+    "compare": (STUDY, [1], 141),
     "compare-csv": ([*STUDY, "--csv", "-"], [1], 141),
     "compare-json-and-messages": ([*STUDY, "--json", "-"], [1, 2], 141),
+    "sweep": (["sweep", "sweep.yaml"], [1], 141),
+    "sweep-list": (["sweep", "sweep.yaml", "--list"], [1], 141),
+    "cycles": (["cycles", "cycles"], [1], 141),
+    "ensemble": (["ensemble", "cycles", *NETS], [1], 141),
+    "replay": (["replay", "spools"], [1], 141),
     "mistake": (["cycles", "nowhere"], [2], 141),
 }
 """Commands whose output nobody reads any more, as in ``| head``: which of stdout and stderr is a closed pipe."""
+
+ANNOUNCED = ("reading study from ", "loading lightning and mlflow")
+"""What stderr says before a command begins."""
 
 SCRIPTS = {
     **{key: (BEGIN + body, words, 1) for key, (body, words) in {**CONSTRUCTED, **FITTED}.items()},
@@ -125,10 +138,18 @@ SCRIPTS = {
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, list[str]]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the scripts run."""
+    return tmp_path_factory.mktemp("scripts")
+
+
+@pytest.fixture(scope="module")
+def ended(folder: Path) -> dict[str, tuple[int, list[str]]]:
     """Return the exit code of each script, and the last three lines of what it printed."""
-    folder = tmp_path_factory.mktemp("scripts")
-    make_store(folder)
+    uri = make_store(folder)
+    sweep_file(folder)
+    trained(folder / "cycles", cycles=2)
+    left(folder / "spools", uri, steps=20)
     scripts = {key: text for key, (text, *_) in SCRIPTS.items()}
     for key, (given, silent, _) in PIPED.items():
         scripts[f"piped-{key}"] = UNREAD.format(arguments=given, silent=silent)
@@ -159,4 +180,12 @@ def test_the_last_lines_say_what_to_change(
 def test_a_command_that_nobody_reads_ends_quietly(key: str, ended: dict[str, tuple[int, list[str]]]) -> None:
     exit_code, lines = ended[f"piped-{key}"]
     assert exit_code == PIPED[key][2]
-    assert [line for line in lines if not line.startswith("reading study from ")] == []
+    assert [line for line in lines if not line.startswith(ANNOUNCED)] == []
+
+
+def test_a_sweep_that_nobody_reads_leaves_no_run_running(ended: dict[str, tuple[int, list[str]]], folder: Path) -> None:
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    found = {run.info.run_name: run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert found == {"small": "KILLED", "constant, seed 0": "FINISHED"}

@@ -11,6 +11,7 @@ import numpy as np
 from lightning_lrsched.checks import check_number
 from lightning_lrsched.cli.arguments import CommandError, check_installed, check_picture, count, positive
 from lightning_lrsched.cli.config import Config, read_config
+from lightning_lrsched.cli.output import open_console
 from lightning_lrsched.compare import run_colors
 from lightning_lrsched.expression import parse_part, parse_schedule
 from lightning_lrsched.plan import UPDATES, Plan
@@ -184,10 +185,9 @@ def _name(main: Main, warmup: object, cooldown: object) -> str:
 
 def _print(curves: Sequence[Curve], colors: Sequence[str]) -> None:
     """Print the chart as wide as the terminal is, and a table of phases for each curve."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = open_console()
     console.width = max(console.width, _LEAST_WIDTH)
     hues = _terminal_colors(console, colors)
     ascii_only = console.options.ascii_only

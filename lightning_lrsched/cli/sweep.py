@@ -12,6 +12,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.cli.arguments import CommandError, check_installed
+from lightning_lrsched.cli.output import open_console
 from lightning_lrsched.compare import open_store
 from lightning_lrsched.configs import ConfigError
 from lightning_lrsched.masking import masked
@@ -57,12 +58,11 @@ def sweep(args: argparse.Namespace) -> int:
     sys.stderr.write("loading lightning and mlflow ...\n")
     sys.stderr.flush()
     from mlflow.exceptions import MlflowException
-    from rich.console import Console
 
     from lightning_lrsched.sweep import load_sweep, run_sweep
     from lightning_lrsched.sweep.store import tracking_uri
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = open_console(soft_wrap=True, highlight=False)
     try:
         config = load_sweep(args.config)
         if args.list:
@@ -73,6 +73,8 @@ def sweep(args: argparse.Namespace) -> int:
             open_store(uri)  # one short look: mlflow itself would retry for minutes
         with _quiet(), _bar(console) as progress:
             result = run_sweep(config, progress, uri)
+    except BrokenPipeError:
+        raise
     except (ConfigError, MlflowException, OSError) as error:
         raise CommandError(masked(str(error))) from error
     _tell(console, config, result, shown=args.tracking_uri or config.tracking_uri)
