@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lightning_lrsched.callbacks.cycles.files import LIST, CycleFolder, checkpoint_name
 from lightning_lrsched.callbacks.cycles.ledger import Kept, KeptCycle, Ledger
+from lightning_lrsched.callbacks.cycles.size import states_bytes, weights_bytes
 from lightning_lrsched.callbacks.cycles.sources import CycleSource, Place
-from lightning_lrsched.callbacks.cycles.start import needed_bytes
 from lightning_lrsched.callbacks.trainer_access import weights_to_save, writes_later
 
 _FORM = 1
@@ -258,12 +258,17 @@ class CycleKeeper:
             self.run = self.run or uuid.uuid4().hex
             if not folder.exists(self._list):
                 folder.write_list(self._list, self._content())
-            space, needed = folder.space(), needed_bytes(trainer.lightning_module)
+            space = folder.space()
         except OSError as error:
             return str(error) or type(error).__name__
-        if space is not None and space < needed:
-            return f"{space / 1e6:.3g} MB are free, and the weights alone have {needed / 1e6:.3g} MB"
-        return None
+        weights = weights_bytes(trainer.lightning_module)
+        states = 0 if self.wanted.weights_only else states_bytes(trainer.optimizers)
+        if space is None or space >= weights + states:
+            return None
+        trouble = f"{space / 1e6:.3g} MB are free, and one has {weights / 1e6:.3g} MB of weights"
+        if states:
+            trouble += f" and {states / 1e6:.3g} MB of optimizer states, which save_weights_only=True leaves out"
+        return trouble
 
     def _is_ours(self) -> bool:
         """Return whether the list on the disk is that of this run."""

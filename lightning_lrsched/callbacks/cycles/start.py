@@ -110,13 +110,6 @@ def tell(trainer: pl.Trainer, source: CycleSource, monitor: str | None, *, force
             rank_zero_info(told_unmeasured(missed, monitor))
 
 
-def needed_bytes(module: pl.LightningModule) -> int:
-    """Return the bytes that a checkpoint of a module has at least: those of its weights."""
-    return sum(
-        value.numel() * value.element_size() for value in module.state_dict().values() if hasattr(value, "numel")
-    )
-
-
 def _counter(trainer: pl.Trainer, place: Place | None) -> StepCounter:
     """Return a counter of real steps for a Trainer without a scheduler of this package."""
     return StepCounter(trainer.optimizers[0], 0 if place is None else place.steps)
