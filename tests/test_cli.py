@@ -85,13 +85,13 @@ def rows_of(out: str) -> list[list[str]]:
 
 
 STUDY_ROWS = [
-    ["cosine", "Cosine()", "none", "0.3", "5", "0", "5", "2h 01m", "finished"],
-    ["sgdr", "SGDR(T_0='2ep', T_mult=2)", "5%", "0.4", "4", "1", "2", "1m 15s", "finished"],
-    ["resumed", "SGDR(T_0='2ep', T_mult=2)", "5%", "0.54", "1", "-", "2", "3m 20s", "finished"],
-    ["foreign", "-", "-", "0.55", "step 10", "-", "step 10", "12.0s", "finished"],
-    ["diverged", "SGDR(T_0='2ep', T_mult=2)", "5%", "0.8", "1", "-", "not reached", "4.0s", "failed"],
-    ["going", "SGDR(T_0='2ep', T_mult=2)", "5%", "0.85", "0", "-", "not reached", "30.0s", "running"],
-    ["silent", "-", "-", "-", "-", "-", "-", "1.0s", "finished"],
+    ["cosine", "Cosine()", "none", "0.3", "5", "0", "-", "5", "2h 01m", "finished"],
+    ["sgdr", "SGDR(T_0='2ep', T_mult=2)", "5%", "0.4", "4", "1", "0.5 (0)", "2", "1m 15s", "finished"],
+    ["resumed", "SGDR(T_0='2ep', T_mult=2)", "5%", "0.54", "1", "-", "-", "2", "3m 20s", "finished"],
+    ["foreign", "-", "-", "0.55", "step 10", "-", "-", "step 10", "12.0s", "finished"],
+    ["diverged", "SGDR(T_0='2ep', T_mult=2)", "5%", "0.8", "1", "-", "-", "not reached", "4.0s", "failed"],
+    ["going", "SGDR(T_0='2ep', T_mult=2)", "5%", "0.85", "0", "-", "-", "not reached", "30.0s", "running"],
+    ["silent", "-", "-", "-", "-", "-", "-", "-", "1.0s", "finished"],
 ]
 
 
@@ -109,10 +109,11 @@ def test_compare_prints_the_table_and_writes_nothing_unasked(
 def test_compare_writes_every_file_that_is_asked_for(
     uri: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = ["--html", "a.html", "--png", "a.png", "--csv", "a.csv", "--json", "a.json"]
+    files = ["--html", "a.html", "--png", "a.png", "--csv", "a.csv", "--json", "a.json", "--means", "means.csv"]
     assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", uri, *files]) == 0
-    written = ["a.csv", "a.json", "a.html", "a.png"]
-    assert capsys.readouterr().out.splitlines()[-4:] == [str(folder / name) for name in written]
+    written = ["a.csv", "means.csv", "a.json", "a.html", "a.png"]
+    assert capsys.readouterr().out.splitlines()[-5:] == [str(folder / name) for name in written]
+    assert len((folder / "means.csv").read_text().splitlines()) == 3
     assert (folder / "a.png").read_bytes().startswith(PNG)
     assert (folder / "a.html").read_text().startswith("<!DOCTYPE html>")
     assert [row["run"] for row in csv.DictReader(io.StringIO((folder / "a.csv").read_text()))] == [
@@ -164,7 +165,7 @@ def test_options_choose_metric_mode_target_and_picture(
     options = ["--metric", "val_acc", "--mode", "min", "--target", "0.3", "--png", "two.svg"]
     assert main(["compare", "--experiment", EXPERIMENT, *options]) == 0
     out = capsys.readouterr().out
-    assert rows_of(out)[0][3:7] == ["0.1", "0", "0", "1"]
+    assert rows_of(out)[0][3:8] == ["0.1", "0", "0", "0.5 (0)", "1"]
     assert "val_acc: lower is better (--mode max turns it round)" in out
     assert "target: 0.3 (as given)" in out
     assert "<svg" in (folder / "two.svg").read_text()

@@ -2,16 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.cli.arguments import CommandError, check_installed, check_picture, number
 from lightning_lrsched.cli.output import open_console
 from lightning_lrsched.compare import (
-    Goal,
-    Row,
     Selection,
     as_csv,
     as_json,
@@ -19,6 +17,9 @@ from lightning_lrsched.compare import (
     default_uri,
     goal_for,
     load_runs,
+    mean_rows,
+    means_csv,
+    means_table,
     open_store,
     ranked,
     report_page,
@@ -28,12 +29,16 @@ from lightning_lrsched.compare import (
 )
 from lightning_lrsched.masking import masked
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 EXAMPLES = """\
 examples:
   lrsched compare --experiment sgdr-study --html report.html
   lrsched compare --experiment sgdr-study --metric val_acc --target 0.95 --png curves.png
   lrsched compare --experiment sgdr-study --filter "params.seed = '0' and metrics.val_loss < 0.5"
   lrsched compare --run 3f2a --run 90bc --csv two.csv
+  lrsched compare --experiment sgdr-study --baseline "step, lr 0.1" --means means.csv
   lrsched compare --experiment sgdr-study --tracking-uri http://127.0.0.1:5000 --json -
 
 exit codes: 0 done, 2 nothing to compare (the message says why)
@@ -62,9 +67,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number,
         help="value to reach (default: the worst of the runs' best values, so that all reach it)",
     )
+    add(
+        "--baseline",
+        metavar="RUN",
+        help="hold the other plans against that of the runs whose names (or whose id) begin so, seed by seed",
+    )
     add("--html", metavar="FILE", type=Path, help="write a report: one page that opens without a network")
     add("--png", metavar="FILE", type=Path, help="write a picture, as .png, .svg or .pdf")
     add("--csv", metavar="FILE", type=Path, help="write the table; - for the terminal, in place of the table there")
+    add("--means", metavar="FILE", type=Path, help="write the means over the runs of each plan as CSV; - likewise")
     add("--json", metavar="FILE", type=Path, help="write all that was read; - for the terminal")
 
 
@@ -81,16 +92,22 @@ def compare(args: argparse.Namespace) -> None:
     title = f"{selection}: {len(records)} run{'s' if len(records) > 1 else ''}"
     source = f"read from {masked(uri)}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
-    if _TERMINAL not in (args.csv, args.json):
-        _print_table(table_rows(records, goal), goal, title)
+    means = mean_rows(records, goal, args.baseline)
+    piped = _TERMINAL in (args.csv, args.means, args.json)
+    if not piped:
+        rows, colors = table_rows(records, goal), run_colors(len(records))
+        _print_table(lambda narrow: rich_table(rows, goal, title, colors, narrow=narrow))
+        if means:
+            _print_table(lambda narrow: means_table(means, goal, args.baseline, narrow=narrow))
     _write(args.csv, lambda: as_csv(records, goal))
-    _write(args.json, lambda: as_json(records, goal))
-    _write(args.html, lambda: report_page(records, goal, title, source))
+    _write(args.means, lambda: means_csv(means))
+    _write(args.json, lambda: as_json(records, goal, means))
+    _write(args.html, lambda: report_page(records, goal, title, source, baseline=args.baseline))
     if args.png is not None:
         _save(args.png, lambda: compare_figure(records, goal, title).savefig(args.png, dpi=150))
-    written = [path for path in (args.csv, args.json, args.html, args.png) if path not in (None, _TERMINAL)]
-    # What is piped into another program is the CSV or the JSON alone.
-    told = sys.stderr if _TERMINAL in (args.csv, args.json) else sys.stdout
+    files = (args.csv, args.means, args.json, args.html, args.png)
+    written = [path for path in files if path not in (None, _TERMINAL)]
+    told = sys.stderr if piped else sys.stdout  # what is piped into another program is the CSV or the JSON alone
     told.writelines(f"{path.resolve()}\n" for path in written)
 
 
@@ -101,7 +118,7 @@ def _check(args: argparse.Namespace) -> None:
             "which runs shall be compared? Pass --experiment NAME, --run RUN_ID or --filter, for example "
             "--experiment sgdr-study, or --filter \"params.seed = '0'\" for the runs of all experiments"
         )
-    check_installed("all", "mlflow", "rich")
+    check_installed("all", "mlflow", "rich", "scipy")
     if args.png is not None:
         check_installed("plot", "matplotlib")
         check_picture(args.png, "--png", "curves.png")
@@ -109,12 +126,12 @@ def _check(args: argparse.Namespace) -> None:
         check_installed("report", "plotly")
         if args.html.suffix.lower() not in (".html", ".htm"):
             raise CommandError(f"--html {args.html} must end in .html, for example --html report.html")
-    written = [path for path in (args.html, args.csv, args.json, args.png) if path is not None]
+    written = [path for path in (args.html, args.csv, args.means, args.json, args.png) if path is not None]
     for path in written:
         if not path.parent.is_dir():
             raise CommandError(f"there is no folder {path.parent} for {path}")
     if len({path.resolve() for path in written}) < len(written):
-        raise CommandError("--html, --png, --csv and --json name one file twice; pass a file for each")
+        raise CommandError("--html, --png, --csv, --means and --json name one file twice; pass a file for each")
 
 
 def _write(path: Path | None, text: Callable[[], str]) -> None:
@@ -133,16 +150,19 @@ def _save(path: Path, write: Callable[[], object]) -> None:
         raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _print_table(rows: Sequence[Row], goal: Goal, title: str) -> None:
-    """Print the runs as wide as the terminal is, or as the table is where there is no terminal."""
+def _print_table(make: Callable[[bool], "Table"]) -> None:
+    """Print a table as wide as the terminal is, or as the table is where there is no terminal.
+
+    Args:
+        make: returns the table, in its narrow form or not.
+    """
     from rich.measure import Measurement
 
     console = open_console()
-    colors = run_colors(len(rows))
-    table = rich_table(rows, goal, title, colors)
+    table = make(False)
     needed = Measurement.get(console, console.options.update(max_width=_UNBOUNDED), table)
     if not console.is_terminal:
         console.width = needed.maximum
     elif console.width < needed.minimum:
-        table = rich_table(rows, goal, title, colors, narrow=True)
+        table = make(True)
     console.print(table)

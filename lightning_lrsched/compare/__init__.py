@@ -3,10 +3,11 @@
 from lightning_lrsched.compare.colors import run_colors
 from lightning_lrsched.compare.curves import Curve
 from lightning_lrsched.compare.ends import best_end, completed_ends
-from lightning_lrsched.compare.export import as_csv, as_json
+from lightning_lrsched.compare.export import as_csv, as_json, means_csv
 from lightning_lrsched.compare.goal import Goal, goal_for, mode_of
+from lightning_lrsched.compare.means import Estimate, MeanRow, mean_rows
 from lightning_lrsched.compare.plot import compare_figure
-from lightning_lrsched.compare.rendering import rich_table
+from lightning_lrsched.compare.rendering import means_table, rich_table
 from lightning_lrsched.compare.report import report_page
 from lightning_lrsched.compare.runs import RunRecord, Selection, load_runs
 from lightning_lrsched.compare.store import CompareError, Store, default_uri, open_store
@@ -15,7 +16,9 @@ from lightning_lrsched.compare.table import Row, ranked, table_rows
 __all__ = [
     "CompareError",
     "Curve",
+    "Estimate",
     "Goal",
+    "MeanRow",
     "Row",
     "RunRecord",
     "Selection",
@@ -28,6 +31,9 @@ __all__ = [
     "default_uri",
     "goal_for",
     "load_runs",
+    "mean_rows",
+    "means_csv",
+    "means_table",
     "mode_of",
     "open_store",
     "ranked",

@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning_lrsched.compare.curves import Curve
 from lightning_lrsched.compare.goal import Goal
+from lightning_lrsched.compare.means import Estimate, MeanRow
 from lightning_lrsched.compare.runs import RunRecord
 from lightning_lrsched.compare.table import Row, table_rows
 
@@ -29,15 +30,32 @@ def as_csv(records: Sequence[RunRecord], goal: Goal) -> str:
     return text.getvalue()
 
 
-def as_json(records: Sequence[RunRecord], goal: Goal) -> str:
-    """Return the goal and every run: its row, its params, its phases and its curves.
+def means_csv(rows: Sequence[MeanRow]) -> str:
+    """Return a line for each plan, with the fields of `MeanRow`, each estimate's in columns of their own."""
+    text = io.StringIO()
+    measures = [field.name for field in fields(MeanRow) if "Estimate" in str(field.type)]
+    names = [field.name for field in fields(MeanRow) if field.name not in measures]
+    parts = [field.name for field in fields(Estimate)]
+    heads = [*names, *(f"{measure}_{part}" for measure in measures for part in parts)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(heads)
+    for row in rows:
+        estimates = [getattr(row, measure) for measure in measures]
+        cells = [getattr(each, part, None) for each in estimates for part in parts]
+        writer.writerow([*(_plain(getattr(row, name)) for name in names), *cells])
+    return text.getvalue()
+
+
+def as_json(records: Sequence[RunRecord], goal: Goal, means: Sequence[MeanRow] = ()) -> str:
+    """Return the goal, every run (its row, its params, its phases and its curves), and the means of the plans.
 
     Numbers that are not finite are null, as JSON has no word for them. Curves of the lr with more than a few thousand
     points are thinned to what can be seen.
     """
     rows = table_rows(records, goal)
     runs = [{**asdict(row), **_whole(record)} for row, record in zip(rows, records, strict=True)]
-    return json.dumps({"goal": asdict(goal), "runs": [_finite(run) for run in runs]}, indent=1, allow_nan=False) + "\n"
+    found = {"goal": asdict(goal), "runs": [_finite(run) for run in runs], "means": [asdict(row) for row in means]}
+    return json.dumps(found, indent=1, allow_nan=False) + "\n"
 
 
 def _whole(record: RunRecord) -> dict[str, Any]:

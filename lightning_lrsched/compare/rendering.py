@@ -1,10 +1,12 @@
 """The table as the terminal shows it."""
 
+import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.compare.goal import Goal
+from lightning_lrsched.compare.means import Estimate, MeanRow
 from lightning_lrsched.compare.table import Row, caption
 
 if TYPE_CHECKING:
@@ -28,8 +30,11 @@ def rich_table(rows: Sequence[Row], goal: Goal, title: str, colors: Sequence[str
     from rich.text import Text
 
     table = _empty_table(rows, goal, title, narrow=narrow)
+    ends = any_end(rows)
     for row, color in zip(rows, colors, strict=True):
         schedule, warmup, *numbers = (Text(cell) for cell in row_cells(row))
+        if ends:
+            numbers.insert(3, Text(end_cell(row)))
         name = Text.assemble(("●\u00a0", color), row.run)
         about = [Text.assemble(name, "\n", schedule, "\nwarmup ", warmup)] if narrow else [name, schedule, warmup]
         table.add_row(*about, *numbers, Text(row.status, style=_STATUS_STYLES.get(row.status, "")))
@@ -38,17 +43,12 @@ def rich_table(rows: Sequence[Row], goal: Goal, title: str, colors: Sequence[str
 
 def _empty_table(rows: Sequence[Row], goal: Goal, title: str, *, narrow: bool) -> "Table":
     """Return the table with its columns, without rows."""
-    from rich import box
     from rich.table import Table
 
     table = Table(
         title=title,
-        caption=caption(goal),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        title_justify="left",
-        caption_justify="left",
+        caption=caption(goal, recommended=any_end(rows)),
+        **_look(),
     )
     if narrow:
         table.add_column("run", overflow="fold")
@@ -57,10 +57,112 @@ def _empty_table(rows: Sequence[Row], goal: Goal, title: str, *, narrow: bool) -
         table.add_column("schedule", overflow="fold", min_width=_word_width([row.schedule or "" for row in rows]))
         table.add_column("warmup", overflow="fold")
     table.add_column(f"best\n{goal.metric}", justify="right", overflow="fold", min_width=8)
-    for header in ("at\nepoch", "in\ncycle", "epochs to\ntarget", "wall\ntime"):
+    ends = ("recom-\nmended",) if any_end(rows) else ()
+    for header in ("at\nepoch", "in\ncycle", *ends, "epochs to\ntarget", "wall\ntime"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     return table
+
+
+def _look() -> dict[str, Any]:
+    """Return how a table looks."""
+    from rich import box
+
+    return {
+        "box": box.SIMPLE_HEAD,
+        "pad_edge": False,
+        "collapse_padding": True,
+        "title_justify": "left",
+        "caption_justify": "left",
+    }
+
+
+def any_end(rows: Sequence[Row]) -> bool:
+    """Return whether a run has an end of a cycle to recommend."""
+    return any(row.recommended is not None for row in rows)
+
+
+def end_cell(row: Row) -> str:
+    """Return the value at the recommended end of a cycle, and the cycle."""
+    if row.recommended is None:
+        return "-"
+    cycle = "" if row.recommended_cycle is None else f" ({row.recommended_cycle})"
+    return f"{row.recommended:.5g}{cycle}"
+
+
+def means_table(rows: Sequence[MeanRow], goal: Goal, baseline: str | None = None, *, narrow: bool = False) -> "Table":
+    """Return a rich table of the plans: means over their runs, with intervals.
+
+    Args:
+        rows: what to show, in this order.
+        goal: what they are compared by.
+        baseline: what the runs' differences are taken from, in words; None for no differences.
+        narrow: whether each value of a plan has a line of its own, to save width.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Means over the runs of each plan", caption=means_caption(baseline), **_look())
+    heads = means_heads(rows, goal, baseline)
+    measures = heads[2 : 5 if _any_recommended(rows) else 4]
+    table.add_column("plan", overflow="fold", min_width=_word_width([row.name for row in rows]))
+    table.add_column("runs", justify="right")
+    for head in (["of each run", "mean", *(["minus baseline"] if baseline else [])]) if narrow else heads[2:]:
+        table.add_column(head.replace(", ", "\n", 1), overflow="fold")
+    for row in rows:
+        name, runs, *cells = means_cells(row, rows, baseline)
+        if not narrow:
+            table.add_row(*map(Text, (name, runs, *cells)))
+            continue
+        columns = [cell.replace(" [", "\n[") for cell in cells]
+        for at, measure in enumerate(measures):
+            about = (name, runs) if at == 0 else ("", "")
+            table.add_row(*map(Text, (*about, measure, *columns[at :: len(measures)])))
+    return table
+
+
+def means_heads(rows: Sequence[MeanRow], goal: Goal, baseline: str | None) -> list[str]:
+    """Return the heads of the table of means."""
+    measures = [f"best {goal.metric}", "last", *(["recommended"] if _any_recommended(rows) else [])]
+    apart = [f"{measure}, minus baseline" for measure in ("best", *measures[1:])] if baseline else []
+    return ["plan", "runs", *measures, *apart]
+
+
+def means_cells(row: MeanRow, rows: Sequence[MeanRow], baseline: str | None) -> list[str]:
+    """Return a row's cells: mean, deviation and interval, ``-`` where there is none."""
+    means = [row.best, row.last, row.recommended][: 3 if _any_recommended(rows) else 2]
+    apart = [row.best_apart, row.last_apart, row.recommended_apart][: len(means)] if baseline else []
+    signed = [told_estimate(each, sign="+", runs=None) for each in apart]
+    return [row.name, str(row.runs), *(told_estimate(each, runs=row.runs) for each in means), *signed]
+
+
+def means_caption(baseline: str | None = None) -> str:
+    """Return the words that a reader of the table of means needs."""
+    text = "mean ± standard deviation [95% interval of the mean, Student's t] over the runs of a plan"
+    return text if baseline is None else f"{text}\nminus baseline: seed by seed, minus the runs of {baseline}"
+
+
+def told_estimate(found: Estimate | None, *, sign: str = "", runs: int | None) -> str:
+    """Return an estimate in words, to two digits of its deviation.
+
+    >>> told_estimate(Estimate(0.5, 3, 0.01, 0.475, 0.525), runs=3)
+    '0.500 ± 0.010 [0.475, 0.525]'
+    """
+    if found is None:
+        return "-"
+    if found.std is None or found.low is None or found.high is None:
+        text = f"{found.mean:{sign}.4g}"
+    else:
+        some = found.std > 1e-12 * abs(found.mean)  # else it is what rounding left of no deviation
+        digits = max(0, 1 - math.floor(math.log10(found.std))) if some else 4
+        shown = f"{sign}.{digits}f"
+        text = f"{found.mean:{shown}} ± {found.std:.{digits}f} [{found.low:{shown}}, {found.high:{shown}}]"
+    return text if runs in (None, found.count) else f"{text} of {found.count}"
+
+
+def _any_recommended(rows: Sequence[MeanRow]) -> bool:
+    """Return whether a plan has ends of cycles to recommend."""
+    return any(row.recommended is not None for row in rows)
 
 
 def row_cells(row: Row) -> list[str]:

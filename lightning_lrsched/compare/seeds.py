@@ -39,13 +39,18 @@ def plans(records: Sequence[RunRecord]) -> list[list[int]]:
     return [group for group in sharing(records) if plan_of(records[group[0]].params or {})]
 
 
+def counted(records: Sequence[RunRecord]) -> Sequence[RunRecord]:
+    """Return the runs that a mean is taken of: those that finished, if two or more did."""
+    finished = [record for record in records if record.status == "finished"]
+    return finished if len(finished) > 1 else records
+
+
 def band(records: Sequence[RunRecord]) -> Band | None:
     """Return mean and spread where all runs have values, straight lines between them; None with fewer than two runs.
 
     Runs that did not finish are left out if two or more did.
     """
-    finished = [record for record in records if record.status == "finished"]
-    curves = [record.metric.finite() for record in (finished if len(finished) > 1 else records)]
+    curves = [record.metric.finite() for record in counted(records)]
     curves = [curve for curve in curves if curve.steps]
     if len(curves) < 2:
         return None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from lightning_lrsched.compare.ends import best_end
 from lightning_lrsched.compare.goal import Goal
 from lightning_lrsched.compare.places import began, steps_per_epoch
 from lightning_lrsched.compare.runs import RunRecord, told_apart
@@ -30,6 +31,10 @@ class Row:
         area: area under the curve of the metric, divided by its length: the mean over the steps from the first to
             the last finite value, straight lines between them.
         steps: optimizer steps done, as far as they were recorded.
+        recommended: value at the best end of a completed cycle: what `CycleCheckpoint` recommends when it monitors
+            this metric.
+        recommended_step: optimizer step of that value.
+        recommended_cycle: its cycle, from 0.
     """
 
     run_id: str
@@ -46,6 +51,9 @@ class Row:
     seconds: float | None = None
     area: float | None = None
     steps: int | None = None
+    recommended: float | None = None
+    recommended_step: int | None = None
+    recommended_cycle: int | None = None
 
 
 def ranked(records: Sequence[RunRecord], goal: Goal) -> list[RunRecord]:
@@ -64,15 +72,20 @@ def table_rows(records: Sequence[RunRecord], goal: Goal) -> list[Row]:
     return [_row(record, name, goal) for record, name in zip(records, told_apart(records), strict=True)]
 
 
-def caption(goal: Goal) -> str:
-    """Return the words that a reader of the table needs: direction, target, and where counting begins."""
+def caption(goal: Goal, *, recommended: bool = False) -> str:
+    """Return the words that a reader of the table needs: direction, target, where counting begins."""
     direction = "lower" if goal.mode == "min" else "higher"
     other = "max" if goal.mode == "min" else "min"
     words = [f"{goal.metric}: {direction} is better (--mode {other} turns it round)"]
     if goal.target is not None:
         why = "as given" if goal.target_given else "the worst of the runs' best values; --target sets another"
         words.append(f"target: {goal.target:.5g} ({why})")
-    return "\n".join([*words, "epochs and cycles count from 0; epochs to target is how many were trained"])
+    words.append("epochs and cycles count from 0; epochs to target is how many were trained")
+    if recommended:
+        words.append(
+            "recommended: the best end of a completed cycle, and which; what CycleCheckpoint would choose by this"
+        )
+    return "\n".join(words)
 
 
 def _row(record: RunRecord, name: str, goal: Goal) -> Row:
@@ -80,7 +93,7 @@ def _row(record: RunRecord, name: str, goal: Goal) -> Row:
     best = goal.best(record.metric)
     step = best and best[0]
     reached = goal.reached(record.metric)
-    cycle = None if step is None else record.cycles.at(step)
+    end = best_end(record, goal)
     return Row(
         run_id=record.run_id,
         run=name,
@@ -90,13 +103,22 @@ def _row(record: RunRecord, name: str, goal: Goal) -> Row:
         best=best and best[1],
         step=step,
         epoch=_epoch(record, step),
-        cycle=None if cycle is None else int(cycle),
+        cycle=_cycle(record, step),
         target_step=reached,
         target_epochs=_epochs_trained(record, reached),
         seconds=_seconds(record),
         area=_area(record),
         steps=record.clock.steps[-1] + 1 if record.clock.steps else None,
+        recommended=end and end[1],
+        recommended_step=end and end[0],
+        recommended_cycle=_cycle(record, end and end[0]),
     )
+
+
+def _cycle(record: RunRecord, step: int | None) -> int | None:
+    """Return the cycle of a step, if the run says it."""
+    cycle = None if step is None else record.cycles.at(step)
+    return None if cycle is None else int(cycle)
 
 
 def _param(record: RunRecord, name: str) -> str | None:

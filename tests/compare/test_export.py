@@ -34,6 +34,7 @@ def test_csv_has_a_line_for_each_run_and_no_formula() -> None:
         "run_id": "abc", "run": "'=HYPERLINK(1)", "status": "finished", "schedule": "Cosine()", "warmup": "",
         "best": "0.25", "step": "7", "epoch": "1", "cycle": "1", "target_step": "7", "target_epochs": "2.0",
         "seconds": "2.5", "area": "0.5", "steps": "8",
+        "recommended": "0.75", "recommended_step": "3", "recommended_cycle": "0",
     }  # fmt: skip
     assert rows[1] == dict.fromkeys(rows[0], "") | {"run_id": "def", "run": "silent", "status": "running"}
 
@@ -47,6 +48,7 @@ def test_json_holds_all_that_was_read_and_is_json() -> None:
     assert first["lr"] == {"SGD/0": {"steps": [0, 1], "values": [0.1, None]}}
     assert first["metric"] == {"steps": [3, 7], "values": [0.75, 0.25]}
     assert first["kept_best"] == {"steps": [3], "values": [0.75]}
-    assert first["phases"] == [{"name": "cosine", "start": 0, "stop": 8, "cycle": 0}]
+    assert first["phases"] == [{"name": "cosine", "start": 0, "stop": 8, "cycle": 0, "whole": True}]
     assert first["cycle_ends"] == [3]
     assert second["metric"] == {"steps": [], "values": []}
+    assert read["means"] == []

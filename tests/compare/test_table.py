@@ -21,7 +21,7 @@ def test_rows_of_the_study(records: dict[str, RunRecord]) -> None:
     assert goal == Goal("val_loss", "min", 0.55)
     assert table_rows(ranked(list(records.values()), goal), goal) == [
         Row(ids["cosine"], "cosine", "finished", "Cosine()", "none", 0.3, 23, 5, 0, 19, 5.0, 7265.0, 0.64, 24),
-        Row(ids["sgdr"], "sgdr", "finished", SGDR, FIVE, 0.4, 19, 4, 1, 7, 2.0, 75.0, 0.575, 24),
+        Row(ids["sgdr"], "sgdr", "finished", SGDR, FIVE, 0.4, 19, 4, 1, 7, 2.0, 75.0, 0.575, 24, 0.5, 7, 0),
         Row(ids["resumed"], "resumed", "finished", SGDR, FIVE, 0.54, 7, 1, None, 7, 2.0, 200.0, 0.72, 8),
         Row(
             ids["foreign"], "foreign", "finished", best=0.55, step=10, target_step=10, seconds=12.0, area=0.55, steps=24
@@ -124,6 +124,8 @@ def test_the_caption_states_direction_and_target() -> None:
     assert "target: 0.9 (as given)" in caption(Goal("val_acc", "max", 0.9, target_given=True))
     assert "val_acc: higher is better" in caption(Goal("val_acc", "max"))
     assert "target:" not in caption(Goal("val_acc", "max"))
+    assert "recommended" not in text
+    assert "recommended: the best end of a completed cycle" in caption(Goal("val_loss", "min"), recommended=True)
 
 
 @pytest.mark.parametrize(
