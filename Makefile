@@ -33,12 +33,14 @@ test-oldest: ## run the tests of schedules, callbacks and tracking with the olde
 	@$(OLDEST) -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[all,server]' pytest pytest-timeout pytest-xdist hypothesis
 	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(OLDEST) -m pytest -n 2 --dist loadscope tests/golden tests/schedules tests/callbacks tests/tracking
 
-release-test: $(READY) ## build, install the wheel into an empty environment, and try it there (a minute)
+release-test: $(READY) ## build, install the wheel into an empty environment, bare and with its extras, and try it there
 	rm -rf dist build/empty
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv build/empty
 	build/empty/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt dist/*.whl
-	cd build && OMP_NUM_THREADS=1 empty/bin/python ../tests/empty_environment.py
+	cd build && OMP_NUM_THREADS=1 empty/bin/python ../tests/empty_environment.py bare
+	build/empty/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt "$$(echo dist/*.whl)[all]"
+	cd build && OMP_NUM_THREADS=1 empty/bin/python ../tests/empty_environment.py all
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .

@@ -1,5 +1,10 @@
-"""What must hold where only the package and its declared dependencies are installed: ``make release-test`` runs it."""
+"""What must hold where nothing but the wheel is installed: ``make release-test`` runs it.
 
+``python empty_environment.py bare`` is for the declared dependencies alone, ``all`` for what README installs.
+"""
+
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +21,9 @@ import lightning_lrsched
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker, Plan, RunLength
 
 EXTRAS = ("mlflow", "matplotlib", "rich", "plotext", "plotly", "jsonargparse")
+TESTS = Path(__file__).resolve().parent
+LRSCHED = str(Path(sys.executable).parent / "lrsched")
+MODEL = "from modules import SmallModule\nmodel = SmallModule()\n"
 
 
 class Plain(BoringModel):
@@ -50,28 +58,60 @@ def refused(use: Callable[[], object]) -> str:
     raise SystemExit("a library is not installed, and nothing says so")
 
 
-def main() -> None:
-    """Train with a schedule, call the command, and ask for what is not installed."""
-    assert "site-packages" in str(lightning_lrsched.__file__), "the package of the wheel, not that of the clone"
+def ran(*command: str, folder: str, code: int = 0) -> str:
+    """Return what a command printed that ended as it should."""
+    quiet = {"PYTHONPATH": str(TESTS), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    done = subprocess.run(command, cwd=folder, env=kept | quiet, check=False, capture_output=True, text=True)
+    if done.returncode != code:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def readme_example(folder: str) -> list[str]:
+    """Write the example of README into a file, with a model before it, and return the command that runs it."""
+    readme = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+    [code] = [code for code in re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S) if "trainer.fit" in code]
+    path = Path(folder, "example.py")
+    path.write_text(MODEL + code, encoding="utf-8")
+    return [sys.executable, str(path)]
+
+
+def bare(folder: str) -> None:
+    """Train with a schedule, and ask for what is not installed."""
+    present = [name for name in EXTRAS if find_spec(name) is not None]
+    assert not present, f"not a bare environment: {present}"
     schedule, checkpoints = SGDR(T_0="2ep", T_mult=2), CycleCheckpoint(None)
+    fit(LearningRateScheduler(schedule, warmup=5), checkpoints, folder=folder)
+    assert [cycle.cycle for cycle in checkpoints.finished_cycles] == [0, 1]
+    said = refused(lambda: fit(LearningRateScheduler(schedule), MLflowTracker(), folder=folder))
+    assert "pip install 'lightning-lrsched[mlflow]'" in said
+    assert "pip install 'lightning-lrsched[plot]'" in refused(lambda: Plan(schedule).plot(RunLength(100, 10)))
+    preview = ran(LRSCHED, "preview", "Cosine()", "--total-steps", "100", folder=folder, code=2)
+    assert "pip install 'lightning-lrsched[cli]'" in preview
+    last = ran(*readme_example(folder), folder=folder, code=1).strip().splitlines()[-1]
+    assert "pip install 'lightning-lrsched[mlflow]'" in last, last
+
+
+def with_extras(folder: str) -> None:
+    """Run README's example, and look at what it made."""
+    ran(*readme_example(folder), folder=folder)
+    kept = Path(folder).glob("lightning_logs/version_0/checkpoints/*.ckpt")
+    assert {path.name.partition("-")[0] for path in kept} == {"cycle=0", "cycle=1", "cycle=2"}
+    compared = ran(LRSCHED, "compare", "--experiment", "Default", "--html", "report.html", folder=folder)
+    assert "finished" in compared
+    assert Path(folder, "report.html").stat().st_size > 10_000
+    assert "cosine cycle" in ran(LRSCHED, "preview", "SGDR(10)", "--total-steps", "100", "-o", "c.png", folder=folder)
+
+
+def main(stage: str) -> None:
+    """Do what a stage asks for, and the help of the command in both."""
+    assert "site-packages" in str(lightning_lrsched.__file__), "the package of the wheel, not that of the clone"
     with tempfile.TemporaryDirectory() as folder:
-        fit(LearningRateScheduler(schedule, warmup=5), checkpoints, folder=folder)
-        assert [cycle.cycle for cycle in checkpoints.finished_cycles] == [0, 1]
-        lrsched = str(Path(sys.executable).parent / "lrsched")
-        told = subprocess.run([lrsched, "--help"], check=True, capture_output=True, text=True).stdout
-        assert "preview" in told
-        if find_spec("mlflow") is None:
-            said = refused(lambda: fit(LearningRateScheduler(schedule), MLflowTracker(), folder=folder))
-            assert "pip install 'lightning-lrsched[mlflow]'" in said
-        if find_spec("matplotlib") is None:
-            assert "pip install 'lightning-lrsched[plot]'" in refused(lambda: Plan(schedule).plot(RunLength(100, 10)))
-        if find_spec("rich") is None:
-            preview = [lrsched, "preview", "Cosine()", "--total-steps", "100"]
-            done = subprocess.run(preview, check=False, capture_output=True, text=True)
-            assert done.returncode == 0 or "lightning-lrsched[cli]" in done.stderr, done.stderr
-    there = [name for name in EXTRAS if find_spec(name) is not None]
-    sys.stdout.write(f"the wheel works without its extras (here all the same: {', '.join(there) or 'none'})\n")
+        assert "preview" in ran(LRSCHED, "--help", folder=folder)
+        {"bare": bare, "all": with_extras}[stage](folder)
+    sys.stdout.write(f"the wheel works: {stage}\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
