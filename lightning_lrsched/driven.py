@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 
 from lightning_lrsched.phases import Level, Phase
 from lightning_lrsched.scheduler import MARK, Place, RealStepScheduler
-from lightning_lrsched.torch_cycles import Pace, pace_of, restarts_of
+from lightning_lrsched.torch_cycles import Pace, advances_of, pace_of, restarts_of
 from lightning_lrsched.tracks import is_other, write_value
 from lightning_lrsched.warmup import Warmup
 
@@ -85,6 +85,7 @@ class DrivenScheduler(RealStepScheduler):
         self.monitor = monitor
         self.strict = strict
         self.fed_epoch = -1
+        self.latest: tuple[int, int] | None = None  # real steps and advances when it advanced with an epoch
         self.by_callback = False  # set where the callback advances it: then a call of step does nothing
         self.shadow = shadow or ShadowOptimizer(optimizer)
         for scheduler in nested(driven):
@@ -93,9 +94,17 @@ class DrivenScheduler(RealStepScheduler):
 
     @property
     def pace(self) -> Pace | None:
-        """When the scheduler advances; None where that cannot be foretold."""
+        """When the scheduler advances; None where that cannot be foretold.
+
+        Where it advances with the epochs, those to come are counted from the latest: updates that a scaler skipped
+        have made it come earlier than planned.
+        """
         per_epoch = self.description.get("steps_per_epoch")
-        return pace_of(self.advances, self.frequency, self.warmup_updates, per_epoch)
+        pace = pace_of(self.advances, self.frequency, self.warmup_updates, per_epoch)
+        if pace is None or self.latest is None:
+            return pace
+        step, advances = self.latest
+        return Pace(step - advances * pace.stride, pace.stride)
 
     def take_over(self, real_steps: int, epochs: int, steps_per_epoch: int | None) -> None:
         """Take the state over that a resume brought, or advance as often as the run before would have done.
@@ -110,6 +119,8 @@ class DrivenScheduler(RealStepScheduler):
         if state is not None:
             self.driven.load_state_dict(state)
             self.fed_epoch = restored.get("fed_epoch", -1)
+            latest = restored.get("latest")
+            self.latest = None if latest is None else (latest[0], latest[1])
             self._take_values(restored.get("shadow") or [{"lr": lr} for lr in state.get("_last_lr", [])])
             return
         for group, base in zip(self.optimizer.param_groups, self.configured if restored else (), strict=False):
@@ -133,6 +144,8 @@ class DrivenScheduler(RealStepScheduler):
         if asked and self.real_steps > self.warmup_updates:
             self.drive(*args, **kwargs)
             self.write()
+            if self.advances == "epoch" and self.restarts is not None:
+                self.latest = (self.real_steps, advances_of(self.driven))
 
     def drive(self, *args: Any, **kwargs: Any) -> None:
         """Advance the scheduler itself, on the shadow; one that has reached its own end (OneCycleLR) holds."""
@@ -150,6 +163,7 @@ class DrivenScheduler(RealStepScheduler):
             "driven": _plain(self.driven.state_dict()),
             "shadow": values,
             "fed_epoch": self.fed_epoch,
+            "latest": None if self.latest is None else list(self.latest),
         }
 
     def write(self) -> None:
@@ -174,7 +188,7 @@ class DrivenScheduler(RealStepScheduler):
     def place(self, step: int) -> Place:
         """Return the phase of a real step: the warmup, or the scheduler's name and the cycle that it is in.
 
-        Where it advances once an epoch, cycles begin where the epochs were expected to end.
+        Where it advances once an epoch, cycles to come begin where the epochs are expected to end; see `pace`.
         """
         first, name, pace, restarts = self.warmup_updates, type(self.driven).__name__, self.pace, self.restarts
         if step < first:

@@ -53,7 +53,7 @@ class Pace:
     """When a torch scheduler advances, in real steps, if no update is skipped.
 
     Args:
-        offset: real steps before its first advance is counted, at least 0.
+        offset: real steps before its first advance is counted; below 0 where updates were skipped since.
         stride: real steps from one advance to the next, at least 1.
 
     >>> Pace(5, 2).step(3), Pace(5, 2).advances(10), Pace(5, 2).advances(4)
@@ -106,3 +106,10 @@ def restarts_of(scheduler: Any) -> Restarts | None:
         milestone = int(scheduler._milestones[-1])
         return None if last is None else Restarts(last.first, last.growth, last.offset + milestone)
     return next((found for found in map(restarts_of, inner) if found is not None), None)
+
+
+def advances_of(scheduler: Any) -> int:
+    """Return how often a torch scheduler has advanced; a ChainedScheduler keeps no count, but those inside it do."""
+    while not hasattr(scheduler, "last_epoch"):
+        scheduler = scheduler._schedulers[0]
+    return int(scheduler.last_epoch)

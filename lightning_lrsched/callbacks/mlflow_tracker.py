@@ -134,6 +134,7 @@ class MLflowTracker(Callback):
         self._cycles = TrackedCycles(upload=log_checkpoints, registered=registered_model)
         self._hooks: list[RemovableHandle] = []
         self._texts: dict[str, str] = {}
+        self._steps: StepRecorder | None = None  # of the first optimizer
         self._opened = False
 
     def _check(self) -> None:
@@ -202,6 +203,11 @@ class MLflowTracker(Callback):
         """Be ready to open a run, once in this fit."""
         self._opened = not trainer.is_global_zero or is_smoke_test(trainer)
         self.left = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look where the schedule is: one that advances with the epochs may have restarted."""
+        if self._steps is not None:
+            self._steps.look_again()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -313,6 +319,7 @@ class MLflowTracker(Callback):
         if isinstance(scheduler, RealStepScheduler):
             if index == 0:
                 recorder.place = scheduler.place
+                self._steps = recorder
             scheduler.observers.append(recorder)
             if self.audit:
                 scheduler.observers.append(Auditor(scheduler, _tell))
@@ -334,7 +341,7 @@ class MLflowTracker(Callback):
 
     def _close(self, status: str) -> None:
         """Deliver what is left, draw the curve, set the status; at most `flush_timeout` seconds."""
-        session, self._session, self._earlier = self._session, None, None
+        session, self._session, self._earlier, self._steps = self._session, None, None, None
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()

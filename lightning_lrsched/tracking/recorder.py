@@ -77,6 +77,10 @@ class StepRecorder:
             values = [*lrs, *(float(_value(groups[index], key)) for index, key in self._read)]
         self._journal.append(self._pack(self._axis(), time.time_ns() // 1_000_000, *values))
 
+    def look_again(self) -> None:
+        """Ask for the place anew at the next step: a phase may have ended before it was expected to."""
+        self._stop = -1
+
     def _lay_out(self, lrs: Sequence[float]) -> None:
         """Write down the keys of the values that follow."""
         groups = self._groups()
@@ -104,7 +108,9 @@ class StepRecorder:
             self._phase, self._start = self._phase + 1, place.stop
             place = self.place(self._start)
         self._stop = float("inf") if place.stop is None else place.stop
-        self._write("place", note(**{"is": "place", "phase": self._phase, "cycle": place.cycle}))
+        record = note(**{"is": "place", "phase": self._phase, "cycle": place.cycle})
+        if self._journal.header.get("place") != record:
+            self._write("place", record)
 
     def _write(self, name: object, record: bytes) -> None:
         """Append what later records build on, and have every segment of the journal begin with it."""

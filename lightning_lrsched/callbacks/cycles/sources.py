@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.scheduler import Observer, moves_nothing
 from lightning_lrsched.timeline import Cycle, Timeline
-from lightning_lrsched.torch_cycles import Pace, Restarts
+from lightning_lrsched.torch_cycles import Pace, Restarts, advances_of
 
 _MOST = 1000  # cycles to come that a checkpoint keeps the ends of
 
@@ -241,7 +241,7 @@ class DrivenCycles:
 
     Args:
         counter: who counts the real steps, and tells of each.
-        scheduler: the torch scheduler; its ``last_epoch`` is the number of its advances.
+        scheduler: the torch scheduler.
         restarts: where it restarts.
         pace: when it advances; None where that cannot be foretold.
         last: the cycle of the latest real step, where a resume knows it.
@@ -298,7 +298,7 @@ class DrivenCycles:
     @property
     def _next(self) -> int:
         """Cycle that the next real step belongs to."""
-        return self._restarts.cycle_at(int(self._scheduler.last_epoch))
+        return self._restarts.cycle_at(advances_of(self._scheduler))
 
     def _after_step(self, step: int, lrs: list[float]) -> None:
         """Note the cycle of the step that was just made: the scheduler has not advanced since."""
