@@ -22,13 +22,15 @@ _NO_FADE = np.ones(1)
 class Cycle:
     """A cycle at its place in the run.
 
-    Steps ``start`` to ``stop`` (exclusive; None without end). It is not ``complete`` when the run cuts it short.
+    Steps ``start`` to ``stop`` (exclusive; None without end). It is not ``complete`` when the run, or a cooldown, cuts
+    it short; ``planned_stop`` is where it would have ended then, and None for a cycle that is complete.
     """
 
     index: int
     start: int
     stop: int | None
     complete: bool
+    planned_stop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -159,9 +161,12 @@ class Timeline:
         stop = self._restart(index + 1)
         if stop is not None:
             return Cycle(index, begin * self.stride, stop * self.stride, complete=True)
-        tail = self.segments[bisect_right(self._starts, begin) - 1 :]
-        complete = all(segment.whole for segment in tail if isinstance(segment, Phase))
-        return Cycle(index, begin * self.stride, self.total, complete)
+        place = bisect_right(self._starts, begin) - 1
+        for start, segment in zip(self._starts[place:], self.segments[place:], strict=True):
+            if isinstance(segment, Phase) and not segment.whole:
+                planned = start + (segment.planned or segment.updates)
+                return Cycle(index, begin * self.stride, self.total, complete=False, planned_stop=planned * self.stride)
+        return Cycle(index, begin * self.stride, self.total, complete=True)
 
     def cycles(self) -> Iterator[Cycle]:
         """Yield the cycles in order; without end where the timeline has none."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_lrsched import SGDR, Constant, Cosine, Linear, Plan, RunLength, Step, Timeline
+from lightning_lrsched import SGDR, Constant, Cooldown, Cosine, Linear, Plan, RunLength, Step, Timeline
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.timeline import Cycle
 from tests.counting import calls_of
@@ -126,9 +126,30 @@ def test_cycles_of_a_run_that_cuts_the_last() -> None:
     assert list(PERIODIC.cycles()) == [
         Cycle(0, 0, 1500, complete=True),
         Cycle(1, 1500, 3500, complete=True),
-        Cycle(2, 3500, 7000, complete=False),
+        Cycle(2, 3500, 7000, complete=False, planned_stop=7500),
     ]
     assert PERIODIC.boundaries == (0, 500, 1500, 3500, 7000)
+
+
+@pytest.mark.parametrize("update", ["step", "epoch"])
+@pytest.mark.parametrize(
+    ("plan", "stops"),
+    [
+        pytest.param(Plan(SGDR("10ep", 2)), (250, 350), id="growing"),
+        pytest.param(Plan(SGDR("20ep")), (250, 300), id="repeated"),
+        pytest.param(Plan(SGDR("20ep", cycle_warmup="8ep")), (250, 300), id="a cut fall"),
+        pytest.param(Plan(SGDR("20ep", cycle_warmup="12ep")), (250, 300), id="a cut rise"),
+        pytest.param(Plan(SGDR("20ep"), cooldown=Cooldown("1ep")), (250, 300), id="cut by a cooldown"),
+        pytest.param(Plan(SGDR("25ep")), (250, None), id="complete"),
+    ],
+)
+def test_a_cycle_that_is_cut_says_where_it_would_have_ended(
+    plan: Plan, stops: tuple[int, int | None], update: str
+) -> None:
+    *_, last = plan.resolve(RunLength(250, 5), update).cycles()
+    assert (last.stop, last.planned_stop) == stops
+    if last.planned_stop is not None:
+        assert plan.resolve(RunLength(1000, 5), update).cycle(last.index).stop == last.planned_stop
 
 
 def test_last_cycle_that_fits_is_complete() -> None:
