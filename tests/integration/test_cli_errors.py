@@ -1,6 +1,7 @@
 """A mistake in the YAML of a LightningCLI: the last line says what is wrong and what exists."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from lightning.pytorch.cli import LightningCLI
 
+from lightning_lrsched.callbacks.trainer_access import callbacks_of
 from lightning_lrsched.lightning_cli import ScheduleCLI, ScheduleParser
 from lightning_lrsched.lightning_cli.mistakes import explain
 from tests.modules import SmallModule
@@ -104,6 +106,34 @@ def test_the_last_line_says_what_is_wrong(
     assert said.startswith("error: ")
     assert all(word in said for word in [*words, "or example: "]), said
     assert len(said) < 800
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "lightning_cli.md").read_text(encoding="utf-8")
+
+
+def page_file(name: str) -> Any:
+    """The callbacks of the file on the page about LightningCLI, or the main schedule of the other one."""
+    [text] = [text for text in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) if name in text]
+    return yaml.safe_load(text)
+
+
+def test_the_page_says_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    callbacks = page_file("# config.yaml")["trainer"]["callbacks"]
+    callbacks[0]["init_args"]["main"]["class_path"] = "SGRD"
+    [said] = re.findall(r"^```text\n(error: .*)\n```", PAGE, re.MULTILINE)
+    assert last_line(callbacks, monkeypatch, capsys) == said
+
+
+def test_the_files_of_the_page_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["main.py"])
+    callbacks = page_file("# config.yaml")["trainer"]["callbacks"]
+    for main in (callbacks[0]["init_args"]["main"], page_file("StepLR")["main"]):
+        callbacks[0]["init_args"]["main"] = main
+        made = ScheduleCLI(SmallModule, run=False, args=[f"--trainer.callbacks={json.dumps(callbacks)}"])
+        names = [type(callback).__name__ for callback in callbacks_of(made.trainer)]
+        ours = {"LearningRateScheduler", "CycleCheckpoint", "MLflowTracker", "ScheduleProgress"}
+        assert ours <= set(names)
 
 
 def test_what_is_not_ours_is_told_as_jsonargparse_does(
