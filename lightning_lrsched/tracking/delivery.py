@@ -15,6 +15,7 @@ from lightning_lrsched.tracking.spool import Spool
 from lightning_lrsched.tracking.thinning import Thinning
 
 _READ = 1 << 20
+_MOST_UNMARKED = 8  # batches after which the mark is set, even if that takes a small request
 _WILL = "held.json"  # points that are held back, and the mark at which they are
 
 
@@ -53,6 +54,7 @@ class Delivery:
         self._mark, self._will = ((0, 0), None) if spool is None else _left(spool)
         self._behind = self._mark > (0, 0)
         self._waiting: list[Point] = []
+        self._unmarked = 0
         self._expander = Expander(thinning, after, self.curves, self.infinite)
         before = self._mark[0] - 1
         self._begin(before if spool is not None and spool.segment(before).exists() else self._mark[0])
@@ -63,19 +65,29 @@ class Delivery:
         return len(self._waiting)
 
     def fill(self) -> bool:
-        """Read until a batch is waiting; return whether there is one, so that there may be more to read."""
-        while len(self._waiting) < self._sink.batch_size:
+        """Read until no further step fits into the batch that is waiting; return whether there is one."""
+        while not self._waiting or len(self._waiting) + self._expander.width <= self._sink.batch_size:
             if not (self._expand() or self._load() or self._next_segment() or self._load_memory()):
                 return False
         return True
 
-    def push(self) -> None:
-        """Write what is waiting, and mark it as delivered; an exception leaves the rest for the next call."""
+    def push(self, *, more: bool = False) -> None:
+        """Write what is waiting, and mark it as delivered; an exception leaves the rest for the next call.
+
+        Args:
+            more: whether more will follow: what a boundary has added beyond a batch goes with the next one then. The
+                mark has to wait for it, so that is done a few times only, and not again before the mark was set.
+        """
         size = self._sink.batch_size
         while self._waiting:
             self._sink.write(self._waiting[:size])
             self.written += len(self._waiting[:size])
             del self._waiting[:size]
+            if more and self._unmarked < _MOST_UNMARKED and len(self._waiting) < size:
+                break
+        self._unmarked = self._unmarked + 1 if self._waiting else 0
+        if self._waiting:
+            return
         if self._spool is not None and not self._behind:
             self._leave(self._spool)
             for index in self._spool.segments():
@@ -95,7 +107,7 @@ class Delivery:
     def run(self) -> None:
         """Deliver everything that is there."""
         while self.fill():
-            self.push()
+            self.push(more=True)
         self.push()
 
     def _begin(self, segment: int) -> None:
@@ -111,7 +123,8 @@ class Delivery:
             self._waiting += renewed if self._will is None else self._will
             self._expander.forget()
         here = self._mark[1] - self._base if self._behind and self._segment == self._mark[0] else len(self._data)
-        for part, stop in decode(self._data[:here], self._at, self._expander.most(self._sink.batch_size)):
+        room = self._sink.batch_size - len(self._waiting)
+        for part, stop in decode(self._data[:here], self._at, self._expander.most(room)):
             points = list(self._expander.add(part))
             if isinstance(part, dict) and part["is"] == "end":
                 points += self._expander.end()

@@ -9,6 +9,7 @@ import fcntl
 import json
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.masking import masked
+from lightning_lrsched.tracking.garbage import collect_now, seldom_collected
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,9 +55,13 @@ def import_store(tracking_uri: str) -> None:
     """Import what a store needs, without opening it: an import in another thread would hold up the steps meanwhile."""
     from importlib import import_module
 
+    imported = len(sys.modules)
     kind = "rest_store" if tracking_uri.startswith(("http://", "https://")) else "sqlalchemy_store"
-    for module in (f"tracking.{kind}", "artifact.artifact_repository_registry"):
-        import_module(f"mlflow.store.{module}")
+    with seldom_collected():
+        for module in (f"tracking.{kind}", "artifact.artifact_repository_registry"):
+            import_module(f"mlflow.store.{module}")
+    if len(sys.modules) > imported:
+        collect_now()
 
 
 def context_tags() -> dict[str, str]:

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.tracking import models
+from lightning_lrsched.tracking.garbage import seldom_collected
 from lightning_lrsched.tracking.mlflow_client import is_final, last_steps_of, store_of
 from lightning_lrsched.tracking.sink import Point
 
@@ -38,6 +39,7 @@ class MlflowSink:
         # SQL stores keep one row per (run, key, timestamp, step, value). The file store appends whatever it gets.
         self._appends = "://" not in client.tracking_uri or client.tracking_uri.startswith("file:")
         self._alone = Lock() if self._appends else nullcontext()  # a reader there can meet a half-written file
+        self._remote = client.tracking_uri.startswith(("http://", "https://"))
 
     def write(self, points: Sequence[Point]) -> None:
         """Store points in one request."""
@@ -47,8 +49,9 @@ class MlflowSink:
             if self._appends:
                 points = self._missing(points)
             if points:
-                metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
-                store_of(self.client).log_batch(self.run_id, metrics, [], [])
+                with nullcontext() if self._remote else seldom_collected():
+                    metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
+                    store_of(self.client).log_batch(self.run_id, metrics, [], [])
 
     def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Store params (cut to what MLflow takes) and tags. MLflow never changes a param: a new value becomes a tag."""

@@ -111,11 +111,14 @@ class Expander:
         self._window: tuple[int, int] | None = None
         self._counted = 0
 
+    @property
+    def width(self) -> int:
+        """The points of one step, where each is kept."""
+        return max((len(layout.keys) for layout in self._layouts.values()), default=1)
+
     def most(self, points: int) -> int:
-        """Return how many steps to take at once: about this many points, or more where a part of them is kept alone."""
-        if not isinstance(self._thinning.every, int):
-            return _AT_ONCE
-        return max(1, points // max((len(layout.keys) for layout in self._layouts.values()), default=1))
+        """Return how many steps to take at once: no more than this many points, or more where few of them are kept."""
+        return max(1, points // self.width) if isinstance(self._thinning.every, int) else _AT_ONCE
 
     def add(self, part: Steps | dict[str, Any]) -> Iterator[Point]:
         """Yield the points that a part of the journal adds."""

@@ -93,7 +93,7 @@ def deliver(spool: Spool, sink: MlflowSink, progress: Callable[[int], None] = la
         points = Gaps(sink)
     delivery = Delivery(points, spool, None, thinning_of(spool), known_steps(spool, sink))
     while delivery.fill():
-        delivery.push()
+        delivery.push(more=True)
         progress(delivery.written)
     delivery.finish()
     delivery.push()

@@ -153,7 +153,7 @@ class Writer:
             if closing and not full:
                 delivery.finish()
             if (full or closing or time.monotonic() >= pushed + self._settings.deliver_every) and delivery.waiting:
-                if self._attempt(lambda: delivery.push() or True) is None:
+                if self._attempt(partial(_pushed, delivery, more=full)) is None:
                     return
                 pushed = time.monotonic()
             if full:
@@ -236,6 +236,12 @@ class Writer:
 def _done(job: Job, sink: Sink) -> bool:
     """Do a job, and say so."""
     job(sink)
+    return True
+
+
+def _pushed(delivery: Delivery, *, more: bool) -> bool:
+    """Write what is waiting, and say so."""
+    delivery.push(more=more)
     return True
 
 

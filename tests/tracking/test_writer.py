@@ -4,17 +4,20 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from lightning_lrsched.tracking import tasks, writer
-from lightning_lrsched.tracking.recorder import MetricRecord
+from lightning_lrsched.tracking.delivery import Delivery
+from lightning_lrsched.tracking.journal import Journal
+from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
 from lightning_lrsched.tracking.sink import Sink
 from lightning_lrsched.tracking.spool import Spool
+from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
 from tests.tracking.sinks import Fails, Hangs, Keeps
-from tests.tracking.spooling import Groups, make_spool, record_steps, recorder
+from tests.tracking.spooling import Groups, make_spool, of, record_steps, recorder
 
 Make = Callable[..., Writer]
 LRS = "lr/SGD/0"
@@ -62,6 +65,51 @@ def test_no_batch_is_larger_than_the_sink_takes(spool: Spool | None, size: int) 
     record(made, 50)
     assert made.close(10, "FINISHED")
     assert [len(batch) for batch in sink.batches] == [size] * (50 // size) + [50 % size] * bool(50 % size)
+
+
+class Place(NamedTuple):
+    stop: int
+    cycle: int
+
+
+@pytest.mark.parametrize(("groups", "metrics", "most"), [(1, 0, 6), (8, 0, 41), (8, 7, 43)])
+def test_a_boundary_or_a_validation_costs_no_request_of_its_own(
+    tmp_path: Path, groups: int, metrics: int, most: int
+) -> None:
+    """A request for every 1,000 points: 5,000 steps, a new phase every 100, a validation every 500."""
+    spool, sink = make_spool(tmp_path), Keeps()
+    journal, held = Journal(spool.folder, lambda message: None), [dict[str, Any]() for _ in range(groups)]
+    made = recorder(journal, held)
+    made.place = lambda step: Place((step // 100 + 1) * 100, step // 100)
+    for first in range(0, 5000, 500):
+        record_steps(made, held, [0.5] * 500, first)
+        for index in range(metrics):
+            journal.append(metrics_note(MetricRecord(first, 1, {f"loss{index}": 0.5})))
+    Delivery(sink, spool, journal, Thinning(), {}).run()
+    spool.release()
+    assert len(sink.batches) <= most
+    assert len(sink.points) == len(set(sink.points))
+    assert of(sink.points, LRS) == [(step, 0.5) for step in range(5000)]
+    assert len(of(sink.points, "schedule/phase")) == 99
+
+
+def test_what_overflows_a_batch_holds_up_the_mark_for_some_batches_at_most(tmp_path: Path) -> None:
+    """A validation at every step: each batch overflows, and yet a replay need not begin at the start."""
+    spool, sink = make_spool(tmp_path), Keeps(batch_size=10)
+    journal, groups = Journal(spool.folder, lambda message: None), [dict[str, Any]()]
+    made = recorder(journal, groups)
+    for step in range(100):
+        record_steps(made, groups, [0.5], step)
+        journal.append(metrics_note(MetricRecord(step, 1, {f"m{index}": 0.5 for index in range(6)})))
+    delivery, marks = Delivery(sink, spool, journal, Thinning(), {}), list[tuple[int, int]]()
+    while delivery.fill():
+        delivery.push(more=True)
+        marks.append(spool.marked())
+    assert all(later > earlier for earlier, later in zip(marks, marks[9:], strict=False))
+    delivery.push()
+    spool.release()
+    assert len(sink.points) == len(set(sink.points)) == 700
+    assert max(map(len, sink.batches)) <= 10
 
 
 def test_a_full_batch_does_not_wait_and_a_part_of_one_waits_its_time(spool: Spool | None) -> None:

@@ -1,0 +1,111 @@
+"""Writing points must not make Python go through all objects of the process: no thread can do anything meanwhile."""
+
+import gc
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from lightning_lrsched.tracking.garbage import collect_now, seldom_collected
+from lightning_lrsched.tracking.mlflow_sink import MlflowSink
+from lightning_lrsched.tracking.sink import Point
+
+
+@pytest.fixture
+def collected() -> Iterator[list[int]]:
+    """The generations that are collected while the test lasts."""
+    seen: list[int] = []
+
+    def note(phase: str, info: dict[str, Any]) -> None:
+        if phase == "stop":
+            seen.append(info["generation"])
+
+    gc.callbacks.append(note)
+    yield seen
+    gc.callbacks.remove(note)
+
+
+@pytest.fixture(autouse=True)
+def _threshold() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.set_threshold(*before)
+
+
+def test_a_full_batch_into_a_database_is_collected_once(uri: str, collected: list[int]) -> None:
+    client = MlflowClient(uri)
+    sink = MlflowSink(client, client.create_run("0").info.run_id, owned=True)
+    points = [Point(f"lr/SGD/{step % 8}", 0.1, step // 8, 1) for step in range(8000)]
+    sink.write(points[:1000])
+    collected.clear()
+    for first in range(1000, 8000, 1000):
+        sink.write(points[first : first + 1000])
+    assert len(collected) <= 7
+    assert gc.get_threshold() == (700, 10, 10)
+
+
+def test_the_threshold_is_back_after_a_failure() -> None:
+    held: list[int] = []
+
+    def fail() -> None:
+        with seldom_collected():
+            held.append(gc.get_threshold()[0])
+            raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        fail()
+    assert held == [25_000]
+    assert gc.get_threshold() == (700, 10, 10)
+
+
+@pytest.mark.parametrize("first", [0, 100_000])
+def test_a_collector_that_is_off_or_rarer_stays_so(first: int) -> None:
+    gc.set_threshold(first, 10, 10)
+    with seldom_collected():
+        assert gc.get_threshold() == (first, 10, 10)
+    assert gc.get_threshold() == (first, 10, 10)
+
+
+def test_what_the_user_sets_meanwhile_stays() -> None:
+    with seldom_collected():
+        gc.set_threshold(5_000, 5, 5)
+    assert gc.get_threshold() == (5_000, 5, 5)
+
+
+@pytest.mark.parametrize(("first", "times"), [(0, 0), (700, 1)])
+def test_a_collector_that_is_off_does_not_collect_now(collected: list[int], first: int, times: int) -> None:
+    gc.set_threshold(first, 10, 10)
+    collected.clear()
+    collect_now()
+    assert collected.count(2) == times
+
+
+def test_a_store_that_is_imported_is_collected_before_the_first_step() -> None:
+    program = (
+        "import gc; from lightning_lrsched.tracking.mlflow_client import import_store\n"
+        "for _ in range(2):\n"
+        "    before = gc.get_stats()[2]['collections']; gc.collect(); import_store('sqlite:///mlflow.db')\n"
+        "    print(gc.get_count()[1:], gc.get_stats()[2]['collections'] - before - 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("(0, 0) ")
+    assert not first.endswith(" 0")
+    assert second.endswith(" 0")
+
+
+def test_garbage_of_the_training_is_collected_all_the_same() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.own = self
+
+    with seldom_collected():
+        gc.collect()
+        begin = sum(generation["collected"] for generation in gc.get_stats())
+        for _ in range(60_000):
+            Cycle()
+        assert sum(generation["collected"] for generation in gc.get_stats()) > begin + 40_000
