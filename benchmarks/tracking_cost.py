@@ -120,32 +120,34 @@ def points_in(uri: str) -> int:
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """Start Debian's PostgreSQL on a socket of 127.0.0.1, as the user postgres where we are root."""
+def postgresql() -> Iterator[str]:
+    """Start Debian's PostgreSQL on a socket of 127.0.0.1, as the user postgres where we are root.
+
+    It has a folder of its own: one in pytest's would be closed to the user postgres by the next pytest that begins.
+    """
     from tests.integration.tracking_server import free_port
 
-    data, port = folder / "pg", free_port()
-    data.mkdir()
+    where, port = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1], free_port()
+    data = Path(tempfile.mkdtemp(prefix="lrsched-postgresql-"))
     become: dict[str, Any] = {}
     if os.getuid() == 0:
         shutil.chown(data, "postgres")
-        for part in (folder, *folder.parents):
-            if part != Path("/") and not part.stat().st_mode & 0o001:
-                part.chmod(part.stat().st_mode | 0o011)
         become = {"user": "postgres", "group": "postgres", "extra_groups": []}
-    where = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
 
     def run(*command: str | Path) -> None:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=data, **become)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=data, timeout=60, **become)
 
-    run(where / "initdb", "-D", data, "-U", "mlflow", "-A", "trust", "--no-sync")
-    options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1"
-    run(where / "pg_ctl", "-D", data, "-o", options, "-l", data / "log", "-w", "start")
     try:
-        run(where / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "mlflow", "mlflow")
-        yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/mlflow"
+        run(where / "initdb", "-D", data, "-U", "mlflow", "-A", "trust", "--no-sync")
+        options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1"
+        run(where / "pg_ctl", "-D", data, "-o", options, "-l", data / "log", "-w", "start")
+        try:
+            run(where / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "mlflow", "mlflow")
+            yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/mlflow"
+        finally:
+            run(where / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
     finally:
-        run(where / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(data)
 
 
 @contextmanager
@@ -158,7 +160,7 @@ def store(kind: str, folder: Path) -> Iterator[tuple[str, str, Any]]:
         yield uri, uri, None
         return
     if kind == "http-postgresql":
-        with postgresql(folder) as behind:
+        with postgresql() as behind:
             yield from _served(Server(folder, behind), Proxy)
     else:
         yield from _served(Server(folder, f"sqlite:///{folder / 'mlflow.db'}"), Proxy)

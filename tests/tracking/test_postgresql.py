@@ -17,12 +17,12 @@ LRS = "lr/SGD/0"
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[str]:
+def database() -> Iterator[str]:
     if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     if os.getuid() == 0 and not (shutil.which("runuser") or Path("/usr/sbin/runuser").exists()):
         pytest.skip("PostgreSQL does not run as root, and there is no other user")
-    with postgresql(tmp_path) as uri:
+    with postgresql() as uri:
         yield uri
 
 
