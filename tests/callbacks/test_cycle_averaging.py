@@ -11,9 +11,9 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, TorchScheduler
+from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import LR, Tiny, loader, make_trainer
 from tests.callbacks.test_cycle_checkpoint import files, weight_in
-from tests.callbacks.test_cycle_checkpoint_replay import SavesAt, Stops
 from tests.callbacks.test_cycle_fuzz import rows_of
 
 EPOCHS, BATCHES = 6, 5

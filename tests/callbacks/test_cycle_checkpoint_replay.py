@@ -9,6 +9,7 @@ import pytest
 from lightning.pytorch.callbacks import Callback
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, Timeline
+from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import Tiny, loader, make_trainer
 from tests.callbacks.test_cycle_checkpoint import NEVER_KEPT, files, kept, scores, weight_in
 
@@ -51,28 +52,6 @@ def test_the_choice_is_that_of_a_replay(tmp_path: Path, seed: int) -> None:
     assert callback.timeline is not None
     assert kept(checkpoint) == replayed(callback.timeline, module.scores, mode, trainer.global_step)
     assert files(tmp_path) == sorted(checkpoint.best_model_paths)
-
-
-class SavesAt(Callback):
-    """Saves one checkpoint in the middle of a run."""
-
-    def __init__(self, step: int, path: Path) -> None:
-        self.step, self.path = step, path
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step and not self.path.exists():
-            trainer.save_checkpoint(self.path)
-
-
-class Stops(Callback):
-    """Raises after a step, as a power cut would."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step:
-            raise RuntimeError("power cut")
 
 
 def legs(folder: Path, saved: int, monitor: str | None) -> tuple[CycleCheckpoint, CycleCheckpoint]:

@@ -14,9 +14,9 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR
 
 from lightning_lrsched import SGDR, CycleCheckpoint, Cyclic, LearningRateScheduler, TorchScheduler
+from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import LR, Tiny, loader, make_trainer
 from tests.callbacks.test_cycle_checkpoint import NEVER_KEPT, files, weight_in
-from tests.callbacks.test_cycle_checkpoint_replay import SavesAt, Stops
 
 Row = tuple[int, int | None, int | None, bool]
 

@@ -25,9 +25,9 @@ from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, CosineAnneali
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, TorchScheduler
 from lightning_lrsched.ensemble import find_members
+from tests.callbacks.interruptions import Stops
 from tests.callbacks.models import LR, Tiny, loader, make_trainer
 from tests.callbacks.test_cycle_checkpoint import NEVER_KEPT, files, kept, weight_in
-from tests.callbacks.test_cycle_checkpoint_replay import Stops
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,15 +15,15 @@ from typing import Any
 
 import lightning as L
 import torch
-import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 from torch.distributed.fsdp import fully_shard
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
+from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import loader, make_trainer, wavy
-from tests.integration.ranks import SavesAt, Sharded
+from tests.integration.ranks import Sharded, play
 
 
 class Wavy(Sharded):
@@ -54,17 +53,6 @@ class Wavy(Sharded):
     def here(self) -> float:
         weight: Any = self.layer.weight
         return float(weight.full_tensor()[0, 0])
-
-
-class Stops(Callback):
-    """Ends the process after a step, as a power cut would."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step:
-            raise RuntimeError("power cut")
 
 
 class FillsUp(Callback):
@@ -106,14 +94,14 @@ class Scenarios:
         return trainer, checkpoint, module
 
     def whole(self) -> None:
-        trainer, checkpoint, module = self.fit("whole", SavesAt(self.folder / "half.ckpt", 7))
+        trainer, checkpoint, module = self.fit("whole", SavesAt(7, self.folder / "half.ckpt"))
         best = checkpoint.best_model_path
         trainer.test(module, loader(2), ckpt_path="best", verbose=False, weights_only=True)
         self.write("whole", checkpoint, module, tested=module.tested, best=best)
 
     def resumed(self) -> None:
         with suppress(RuntimeError):
-            self.fit("resumed", SavesAt(self.folder / "cut.ckpt", 7), Stops(9))
+            self.fit("resumed", SavesAt(7, self.folder / "cut.ckpt"), Stops(9))
         _, checkpoint, module = self.fit("resumed", path=self.folder / "cut.ckpt")
         self.write("resumed", checkpoint, module)
 
@@ -137,14 +125,5 @@ class Scenarios:
         (self.folder / f"{name}-{os.environ['RANK']}.json").write_text(json.dumps(seen | more))
 
 
-def main(folder: str, *scenarios: str) -> None:
-    made = Scenarios(Path(folder))
-    for scenario in scenarios:
-        getattr(made, scenario)()
-    if dist.is_initialized():
-        dist.destroy_process_group()
-    time.sleep(0.3)
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    play(Scenarios(Path(sys.argv[1])), sys.argv[2:])

@@ -8,7 +8,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker, Plateau
+from tests.callbacks.interruptions import SavesAt
 from tests.callbacks.models import LR, Stranger, Tiny, loader, make_trainer
 
 COLLECTIVES = (
@@ -84,18 +85,6 @@ class Writes(Stranger):
         (self.folder / f"{self.scenario}-{trainer.global_rank}.json").write_text(json.dumps(seen))
 
 
-class SavesAt(Callback):
-    """Saves a checkpoint after some steps, inside an epoch."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path, self.step, self.saved = path, step, False
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step and not self.saved:  # every rank decides alike: saving waits for all
-            self.saved = True
-            trainer.save_checkpoint(self.path)
-
-
 class Counts(Callback):
     """Counts this process's collectives from the start of each training batch to the next."""
 
@@ -145,7 +134,7 @@ class Scenarios:
         return trainer
 
     def plain(self) -> None:
-        self.fit(schedule(), Writes(self.folder, "plain"), SavesAt(self.folder / "half.ckpt", 7))
+        self.fit(schedule(), Writes(self.folder, "plain"), SavesAt(7, self.folder / "half.ckpt"))
 
     def resumed(self) -> None:
         self.fit(schedule(), Writes(self.folder, "resumed"), path=self.folder / "half.ckpt")
@@ -195,13 +184,17 @@ class Scenarios:
         (self.folder / f"collectives-{rank}.json").write_text(json.dumps(counted | {"calls": counts.calls}))
 
 
-def main(folder: str, strategy: str, devices: str, nodes: str, *scenarios: str) -> None:
-    made = Scenarios(Path(folder), strategy, int(devices), int(nodes))
+def play(made: object, scenarios: Sequence[str]) -> None:
+    """Do the scenarios one after the other, and leave the group of processes."""
     for scenario in scenarios:
         getattr(made, scenario)()
     if dist.is_initialized():
         dist.destroy_process_group()
     time.sleep(0.3)
+
+
+def main(folder: str, strategy: str, devices: str, nodes: str, *scenarios: str) -> None:
+    play(Scenarios(Path(folder), strategy, int(devices), int(nodes)), scenarios)
 
 
 if __name__ == "__main__":

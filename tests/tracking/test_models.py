@@ -17,9 +17,9 @@ from torch import Tensor
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.cli import main as lrsched
 from lightning_lrsched.tracking import models, registered
+from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import Tiny, make_trainer, wavy
 from tests.callbacks.test_cycle_checkpoint import weight_in
-from tests.callbacks.test_cycle_checkpoint_replay import SavesAt, Stops
 from tests.tracking.reading import history, only_run, repeated, runs
 
 METRIC = "checkpoint/val_loss"
