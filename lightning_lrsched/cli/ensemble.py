@@ -78,16 +78,19 @@ def table(rows: Sequence["Measured"]) -> list[str]:
 
 def _checked(members: "list[Member]", *, refuse: bool) -> "list[Member]":
     """Tell members that are much worse than the last one, and leave them out if that is asked for."""
-    from lightning_lrsched.ensemble import worse_members
+    from lightning_lrsched.ensemble import last_measured, worse_members
 
-    bad = worse_members(members)
+    bad, last = worse_members(members), last_measured(members)
     for one in bad:
         done = "left out" if refuse else "leave it out with --refuse-worse or --last"
+        than = "" if last is None else f" against {last.score:.6g}"
         sys.stderr.write(
-            f"cycle {one.cycle} is much worse than the last member: {one.monitor} {one.score:.6g} against "
-            f"{members[-1].score:.6g}; {done}\n"
+            f"cycle {one.cycle} is much worse than the last member: {one.monitor} {one.score:.6g}{than}; {done}\n"
         )
-    return [one for one in members if not refuse or one not in bad]
+    kept = [one for one in members if not refuse or one not in bad]
+    if not kept:
+        raise CommandError("no member is left: the scores of all are NaN")
+    return kept
 
 
 def _named(name: str) -> Any:

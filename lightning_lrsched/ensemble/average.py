@@ -9,7 +9,8 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from lightning_lrsched.ensemble.members import EnsembleError, find_members
+from lightning_lrsched.ensemble.choice import choose_members
+from lightning_lrsched.ensemble.members import EnsembleError
 from lightning_lrsched.ensemble.snapshot import load_member
 
 
@@ -19,6 +20,7 @@ def average_weights(
     data: Iterable[Any] | None = None,
     *,
     last: int | None = None,
+    worse: str = "warn",
     tracking_uri: str | None = None,
     **arguments: Any,
 ) -> pl.LightningModule:
@@ -32,6 +34,8 @@ def average_weights(
         module: the module's class, or a module to copy.
         data: training batches (inputs, or inputs first) for the statistics of batch norm; needed where there is one.
         last: take the last so many; None for all.
+        worse: what to do with a member that is much worse than the last one: ``"warn"``, ``"refuse"`` to leave it out,
+            or ``"allow"``.
         tracking_uri: where the MLflow run is.
         arguments: what the class is constructed with, beside the hyper-parameters that it saved.
 
@@ -40,8 +44,7 @@ def average_weights(
 
     Source: Izmailov et al., arXiv 1803.05407; ``torch.optim.swa_utils``.
     """
-    members = find_members(source, tracking_uri)
-    members = members if last is None else members[-last:]
+    members = choose_members(source, tracking_uri, last=last, worse=worse, caller="average_weights")
     return average_modules([load_member(member, module, tracking_uri, **arguments) for member in members], data)
 
 

@@ -40,7 +40,7 @@ def evaluate(
         members: two or more.
         module: the module's class, or a module to copy.
         train: training batches for the statistics of batch norm.
-        data: what is measured on: a DataLoader.
+        data: what is measured on: a DataLoader, or several.
         on: ``"test"`` or ``"validate"``: which step of the module measures.
         average: what the ensemble averages: ``"probabilities"`` or ``"logits"``.
         dim: dimension of the classes.
@@ -75,8 +75,8 @@ def _measure(module: pl.LightningModule, data: Any, on: str) -> dict[str, float]
             logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
         )
         run = trainer.test if on == "test" else trainer.validate
-        (metrics,) = run(module, data, verbose=False)
-    return {key: float(value) for key, value in metrics.items()}
+        of_loaders = run(module, data, verbose=False)
+    return {key: float(value) for metrics in of_loaders for key, value in metrics.items()}
 
 
 @contextmanager

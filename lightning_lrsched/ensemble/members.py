@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,6 @@ from lightning_lrsched.ensemble.sharded import is_sharded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_FACTOR = 1.5
 
 
 class EnsembleError(ValueError):
@@ -79,37 +78,6 @@ def find_members(source: Any, tracking_uri: str | None = None, *, ends: bool = T
     return chosen
 
 
-def much_worse(score: float, than: float, mode: str = "min", factor: float = _FACTOR) -> bool:
-    """Return whether a member's score is so much worse than the last one's that it is likely to harm an ensemble.
-
-    Losses are compared by their ratio, shares such as an accuracy (mode ``"max"``, both in [0, 1]) by the ratio of what
-    is missing to 1, and all else by their distance.
-
-    >>> much_worse(1.694, 1.0), much_worse(0.95, 0.97, "max"), much_worse(0.9, 0.97, "max")
-    (True, True, True)
-    >>> much_worse(0.96, 0.97, "max")
-    False
-    """
-    if math.isnan(score) or math.isnan(than):
-        return True
-    if mode == "max" and 0 <= score <= 1 and 0 <= than <= 1:
-        return 1 - score > factor * (1 - than)
-    if mode == "min" and score >= 0 and than > 0:
-        return score > factor * than
-    worse = score - than if mode == "min" else than - score
-    return worse > (factor - 1) * abs(than)
-
-
-def worse_members(members: Sequence[Member], factor: float = _FACTOR) -> list[Member]:
-    """Return the members that are much worse than the last one, where both were measured."""
-    last = members[-1]
-    if last.score is None:
-        return []
-    return [
-        one for one in members[:-1] if one.score is not None and much_worse(one.score, last.score, last.mode, factor)
-    ]
-
-
 def _of_callback(checkpoint: Any) -> Iterable[Member]:
     """Yield the members of a CycleCheckpoint."""
     best, recommended = checkpoint.best_model_path, checkpoint.recommended_model_path
@@ -134,7 +102,7 @@ def _named(source: str, tracking_uri: str | None) -> list[Member]:
     """Return the members of a folder, of a list, of a single checkpoint, or of an MLflow run."""
     fs, _ = url_to_fs(source)
     if fs.isdir(source) and not is_sharded(source):
-        lists = sorted(str(path) for path in fs.glob(f"{source.rstrip('/')}/cycles*.json"))
+        lists = sorted(str(path) for path in fs.glob(f"{escape(source.rstrip('/'))}/cycles*.json"))
         if not lists:
             raise EnsembleError(f"the folder {source} has no cycles.json. Pass the paths of its checkpoints")
         newest = max(lists, key=fs.modified) if len(lists) > 1 else lists[0]
@@ -194,7 +162,7 @@ def _of_run(run_id: str, tracking_uri: str | None) -> list[Member]:
         raise EnsembleError(f"there is no file or folder {run_id}, and to look for an MLflow run: {error}") from error
     try:
         experiment = client.get_run(run_id).info.experiment_id
-        found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        found = list(_models(client, experiment, run_id))
     except MlflowException as error:
         raise EnsembleError(
             f"there is no file or folder {run_id}, and no MLflow run of that id: {str(error).splitlines()[0]}"
@@ -203,6 +171,17 @@ def _of_run(run_id: str, tracking_uri: str | None) -> list[Member]:
     if not members:
         raise EnsembleError(f"MLflow run {run_id} has no checkpoints of cycles")
     return _recommended(sorted(members, key=lambda one: (one.cycle or 0, one.step or 0)))
+
+
+def _models(client: "MlflowClient", experiment: str, run_id: str) -> Iterator[Any]:
+    """Yield the logged models of a run, page by page."""
+    token = None
+    while True:
+        page = client.search_logged_models([experiment], f"source_run_id = '{run_id}'", page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _of_model(client: "MlflowClient", model: Any) -> Member:

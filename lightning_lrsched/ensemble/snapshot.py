@@ -1,10 +1,11 @@
 """SnapshotEnsemble: the members' predictions averaged, as one LightningModule."""
 
 import copy
-import warnings
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MethodType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,11 +13,19 @@ import torch
 from torch import Tensor
 
 from lightning_lrsched.checks import check_choice
-from lightning_lrsched.ensemble.members import EnsembleError, Member, fetched, find_members, worse_members
+from lightning_lrsched.ensemble.choice import choose_members
+from lightning_lrsched.ensemble.members import EnsembleError, Member, fetched
 from lightning_lrsched.ensemble.sharded import is_sharded, joined
 
 _AVERAGES = ("probabilities", "logits")
-_WORSE = ("warn", "refuse", "allow")
+_LENT = (
+    *("on_test_start", "on_test_epoch_start", "on_test_epoch_end", "on_test_end"),
+    *("on_test_batch_start", "on_test_batch_end"),
+    *("on_validation_start", "on_validation_epoch_start", "on_validation_epoch_end", "on_validation_end"),
+    *("on_validation_batch_start", "on_validation_batch_end"),
+    *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"),
+)
+"""Hooks around the steps that a module lends."""
 
 
 class SnapshotEnsemble(pl.LightningModule):
@@ -26,9 +35,9 @@ class SnapshotEnsemble(pl.LightningModule):
     cross entropy and an argmax take as logits, and ``predict_step`` returns $p$. With logits both return the mean of
     the members' outputs as they are: also for regression, and for modules that return probabilities.
 
-    ``trainer.test`` and ``trainer.validate`` run the module's own ``test_step`` and ``validation_step``, where
-    ``self(...)`` is answered by the ensemble. A step that calls a part of the module instead would measure the last
-    member alone, and is refused.
+    ``trainer.test`` and ``trainer.validate`` run the module's own ``test_step`` and ``validation_step``, the methods
+    that they call and the hooks around them, where ``self(...)`` is answered by the ensemble. A step that calls a part
+    of the module instead would measure the last member alone, and is refused.
 
     Args:
         members: the modules, the last one last: it lends its steps and attributes.
@@ -82,19 +91,8 @@ class SnapshotEnsemble(pl.LightningModule):
         Raises:
             EnsembleError: if there are no members, or one does not fit the module.
         """
-        check_choice("SnapshotEnsemble.worse", worse, _WORSE, "worse='refuse'")
-        members = find_members(source, tracking_uri)
-        members = members if last is None else members[-last:]
-        bad = [] if worse == "allow" else worse_members(members)
-        if bad:
-            told = ", ".join(f"cycle {one.cycle} ({one.score:.4g})" for one in bad)
-            warnings.warn(
-                f"SnapshotEnsemble: much worse than the last member ({members[-1].score:.4g}) are {told}. "
-                + ("Left out" if worse == "refuse" else "Leave them out with worse='refuse' or last=..."),
-                stacklevel=2,
-            )
-        kept = [one for one in members if worse != "refuse" or one not in bad]
-        return cls([load_member(one, module, tracking_uri, **arguments) for one in kept], average, dim)
+        members = choose_members(source, tracking_uri, last=last, worse=worse, caller=cls.__name__)
+        return cls([load_member(one, module, tracking_uri, **arguments) for one in members], average, dim)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the mean of the members' outputs, or the logarithm of the mean of their probabilities."""
@@ -123,17 +121,25 @@ class SnapshotEnsemble(pl.LightningModule):
         """Return nothing: an ensemble is not trained."""
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the last member where the ensemble has none: a metric, a loss, a setting."""
+        """Return what the last member has and the ensemble has not: a setting, a loss; a method bound to the ensemble."""
         try:
             return super().__getattr__(name)
         except AttributeError:
             if name in ("members", "_modules", "_parameters", "_buffers"):
                 raise
-            return getattr(list(self.members)[-1], name)
+            method = inspect.getattr_static(type(self._last), name, None)
+            return MethodType(method, self) if inspect.isfunction(method) else getattr(self._last, name)
+
+    @property
+    def _last(self) -> pl.LightningModule:
+        """The member that lends its steps and attributes."""
+        last = self.members[-1]
+        assert isinstance(last, pl.LightningModule)
+        return last
 
     def _borrowed(self, step: str, *args: Any, **kwargs: Any) -> Any:
         """Run a step of the module with the ensemble in the module's place."""
-        owner = type(list(self.members)[-1])
+        owner = type(self._last)
         self._asked = False
         result = getattr(owner, step)(self, *args, **kwargs)
         if not self._asked:
@@ -142,6 +148,19 @@ class SnapshotEnsemble(pl.LightningModule):
                 f"forward(), and let {step} call self(batch) where it calls a part of the module now"
             )
         return result
+
+
+def _lent(name: str) -> Callable[..., Any]:
+    """Return a hook of the ensemble: the module's own, with the ensemble in the module's place."""
+
+    def hook(self: SnapshotEnsemble, *args: Any, **kwargs: Any) -> Any:
+        return getattr(type(self._last), name)(self, *args, **kwargs)
+
+    return hook
+
+
+for _name in _LENT:
+    setattr(SnapshotEnsemble, _name, _lent(_name))
 
 
 def load_member(

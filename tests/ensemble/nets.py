@@ -1,6 +1,7 @@
 """A small classifier with batch norm, its data, and checkpoints of it."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -31,7 +32,7 @@ class Net(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self.log("val_loss", nn.functional.cross_entropy(self(batch[0]), batch[1]))
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         self.log("test_loss", nn.functional.cross_entropy(self(batch[0]), batch[1]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -41,8 +42,35 @@ class Net(L.LightningModule):
 class Inside(Net):
     """Calls a part of itself in its test step."""
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         self.log("test_loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
+
+
+class Shares(Net):
+    """Has one method for all its steps, what it logs at the end of an epoch, and what it does to every batch."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__(width)
+        self.right: list[Tensor] = []
+
+    @staticmethod
+    def loss(logits: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits, y)
+
+    def shared_step(self, batch: tuple[Tensor, Tensor], stage: str) -> None:
+        logits = self(batch[0])
+        self.log(f"{stage}_loss", self.loss(logits, batch[1]))
+        self.right.append((logits.argmax(-1) == batch[1]).float())
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.shared_step(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        self.log("test_right", torch.cat(self.right).mean())
+        self.right.clear()
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return batch[0] + 0.5, batch[1]
 
 
 def data() -> tuple[Loader, Loader]:

@@ -1,13 +1,17 @@
 """Ensembles and averaged weights of kept cycles: from every source, against a computation by hand."""
 
 import json
+import math
 import pickle
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.cli import main as lrsched
@@ -19,9 +23,10 @@ from lightning_lrsched.ensemble import (
     find_members,
     load_member,
     update_batch_norm,
+    worse_members,
 )
 from tests.callbacks.models import make_trainer
-from tests.ensemble.nets import Inside, Net, data, trained
+from tests.ensemble.nets import Inside, Net, Shares, data, trained
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +95,16 @@ def test_a_step_that_would_measure_one_member_alone_is_refused(kept: CycleCheckp
         make_trainer(Path(kept.end_model_paths[0]).parent).test(ensemble, data()[1], verbose=False)
 
 
+def test_what_a_step_calls_and_the_hooks_around_it_are_the_modules_own(kept: CycleCheckpoint) -> None:
+    ensemble = SnapshotEnsemble.from_checkpoints(kept, Shares)
+    loader = data()[1]
+    (metrics,) = make_trainer(Path(kept.end_model_paths[0]).parent).test(ensemble, loader, verbose=False)
+    x, y = next(iter(loader))
+    mean = torch.stack([module(x + 0.5).softmax(-1) for module in modules(kept)]).mean(0).detach()
+    assert metrics["test_loss"] == pytest.approx(-mean[torch.arange(len(y)), y].log().mean().item(), rel=1e-5)
+    assert metrics["test_right"] == pytest.approx((mean.argmax(-1) == y).float().mean().item())
+
+
 def test_the_average_is_the_mean_and_batch_norm_is_measured_anew(kept: CycleCheckpoint) -> None:
     train, _ = data()
     averaged = average_weights(kept, Net, train)
@@ -104,21 +119,58 @@ def test_the_average_is_the_mean_and_batch_norm_is_measured_anew(kept: CycleChec
         average_weights(kept, Net)
 
 
+def listed(kept: CycleCheckpoint, folder: Path, **ends: float) -> Path:
+    """A list of the same files that says other scores of some ends: ``c0=99.0``."""
+    source = Path(kept.end_model_paths[0]).parent
+    content = json.loads((source / "cycles.json").read_text())
+    for cycle, score in ends.items():
+        row = content["cycles"][int(cycle[1:])]
+        row["end"]["score"] = score
+        if row["best"]["file"] == row["end"]["file"]:
+            row["best"]["score"] = score
+    for path in source.glob("*.ckpt"):
+        shutil.copy(path, folder)
+    (folder / "cycles.json").write_text(json.dumps(content))
+    return folder
+
+
 def test_a_member_that_is_much_worse_is_told_or_left_out(kept: CycleCheckpoint, tmp_path: Path) -> None:
-    folder = Path(kept.end_model_paths[0]).parent
-    content = json.loads((folder / "cycles.json").read_text())
-    content["cycles"][0]["end"]["score"] = 99.0
-    if content["cycles"][0]["best"]["file"] == content["cycles"][0]["end"]["file"]:
-        content["cycles"][0]["best"]["score"] = 99.0
-    changed = folder / "changed.json"
-    changed.write_text(json.dumps(content))
-    with pytest.warns(UserWarning, match=r"much worse than the last member .* cycle 0 \(99\)"):
-        assert len(SnapshotEnsemble.from_checkpoints(changed, Net).members) == 3
+    changed, train = listed(kept, tmp_path, c0=99.0), data()[0]
+    for told, make in (
+        ("SnapshotEnsemble", SnapshotEnsemble.from_checkpoints),
+        ("average_weights", partial(average_weights, data=train)),
+    ):
+        with pytest.warns(UserWarning, match=rf"{told}: much worse than the last member .* cycle 0 \(99\)"):
+            make(changed, Net)
+        with pytest.warns(UserWarning, match=r"\(99\). Left out"):
+            make(changed, Net, worse="refuse")
+        make(changed, Net, worse="allow")
+        make(changed, Net, last=2)
     with pytest.warns(UserWarning, match="Left out"):
+        ensemble = SnapshotEnsemble.from_checkpoints(changed, Net, worse="refuse")
+    assert len(ensemble.members) == 2
+    with pytest.warns(UserWarning, match="Left out"):
+        averaged = average_weights(changed, Net, train, worse="refuse")
+    first, second = (dict(module.named_parameters()) for module in modules(kept)[1:])
+    for name, value in averaged.named_parameters():
+        torch.testing.assert_close(value, (first[name] + second[name]) / 2)
+    with pytest.raises(ValueError, match=r"average_weights\.worse = 'no'"):
+        average_weights(changed, Net, train, worse="no")
+
+
+def test_a_last_member_that_diverged_is_the_one_that_is_worse(kept: CycleCheckpoint, tmp_path: Path) -> None:
+    changed = listed(kept, tmp_path, c2=math.nan)
+    bad = worse_members(find_members(changed))
+    assert [one.cycle for one in bad] == [2]
+    with pytest.warns(UserWarning, match=r"cycle 2 \(nan\). Left out"):
         assert len(SnapshotEnsemble.from_checkpoints(changed, Net, worse="refuse").members) == 2
-    assert len(SnapshotEnsemble.from_checkpoints(changed, Net, worse="allow").members) == 3
-    assert len(SnapshotEnsemble.from_checkpoints(changed, Net, last=2).members) == 2
-    changed.unlink()
+    everything = listed(kept, tmp_path, c0=math.nan, c1=math.nan, c2=math.nan)
+    assert len(worse_members(find_members(everything))) == 3
+    with (
+        pytest.warns(UserWarning, match="Left out"),
+        pytest.raises(EnsembleError, match="no member is left"),
+    ):
+        SnapshotEnsemble.from_checkpoints(everything, Net, worse="refuse")
 
 
 class Evil:
@@ -154,6 +206,8 @@ def test_single_ensemble_average_and_control_side_by_side(kept: CycleCheckpoint)
     last = torch.nn.functional.cross_entropy(modules(kept)[-1](x), y).item()
     assert rows[2].metrics["test_loss"] == pytest.approx(last, rel=1e-5)
     assert len({row.metrics["test_loss"] for row in rows}) == len(rows)
+    two = evaluate(find_members(kept)[:1], Net, train, [loader, train])
+    assert two[0].metrics.keys() == {"test_loss/dataloader_idx_0", "test_loss/dataloader_idx_1"}
 
 
 def test_the_command_line_lists_and_measures(kept: CycleCheckpoint, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,6 +221,24 @@ def test_the_command_line_lists_and_measures(kept: CycleCheckpoint, capsys: pyte
     assert "ensemble of 2" in capsys.readouterr().out
     assert lrsched(["ensemble", folder, "--module", "nothing:Net", *names[2:]]) == 2
     assert "nothing:Net cannot be imported" in capsys.readouterr().err
+
+
+def test_a_folder_of_any_name_is_found(kept: CycleCheckpoint, tmp_path: Path) -> None:
+    folder = tmp_path / "lr=0.1 [warm*] {a}"
+    folder.mkdir()
+    assert len(find_members(listed(kept, folder))) == 3
+
+
+def test_all_of_a_long_run_are_found(tmp_path: Path) -> None:
+    """A search of MLflow gives 100 models at once."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    run = client.create_run(client.create_experiment("long", artifact_location=str(tmp_path / "artifacts")))
+    for cycle in range(130):
+        facts = {"cycle": str(cycle), "role": "end", "step": str(cycle + 1), "complete": "True"}
+        tags = {"lrsched.key": f"k-{cycle}"}
+        client.create_logged_model(run.info.experiment_id, f"cycle-{cycle}-end", run.info.run_id, tags, facts)
+    assert [one.cycle for one in find_members(run.info.run_id, uri)] == list(range(130))
 
 
 def test_an_mlflow_run_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
