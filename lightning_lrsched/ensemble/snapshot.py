@@ -121,7 +121,7 @@ class SnapshotEnsemble(pl.LightningModule):
         """Return nothing: an ensemble is not trained."""
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the last member has and the ensemble has not: a setting, a loss; a method bound to the ensemble."""
+        """Return what the last member has and the ensemble has not: a setting, a loss; a method, as the ensemble's."""
         try:
             return super().__getattr__(name)
         except AttributeError:
