@@ -1,5 +1,6 @@
 """Versions of a registered model, one for each checkpoint that was the best of its run, and the alias of the best."""
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,9 @@ def register(client: "MlflowClient", run_id: str, model: "LoggedModel", name: st
     except MlflowException:
         registry.create_registered_model(name)
     if all(version.tags.get(_MODEL) != model.model_id for version in _versions(registry, name)):
-        remote = registry.tracking_uri.startswith(("http://", "https://"))
-        # Without a server the registry looks for the model in the process's global store, which may be another one.
+        uri = client.tracking_uri
+        remote = uri.startswith(("http://", "https://")) and _registry_uri(client) == uri
+        # Any other registry looks for the model in the process's global store, which may be another one.
         source = f"models:/{model.model_id}" if remote else model.artifact_location
         tags = {**tags, _MODEL: model.model_id}
         registry.create_model_version(name, source, run_id, tags, model_id=model.model_id if remote else None)
@@ -110,7 +112,12 @@ def _rank(version: "ModelVersion") -> tuple[float, int]:
 
 
 def _registry(client: "MlflowClient") -> "MlflowClient":
-    """Return a client whose registry is where its runs are."""
+    """Return a client whose registry is that of ``MLFLOW_REGISTRY_URI``, or else where its runs are."""
     from mlflow import MlflowClient
 
-    return MlflowClient(client.tracking_uri, registry_uri=client.tracking_uri)
+    return MlflowClient(client.tracking_uri, registry_uri=_registry_uri(client))
+
+
+def _registry_uri(client: "MlflowClient") -> str:
+    """Return where models are registered; `mlflow.set_registry_uri` sets the variable too."""
+    return os.environ.get("MLFLOW_REGISTRY_URI") or client.tracking_uri

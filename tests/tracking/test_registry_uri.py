@@ -1,0 +1,78 @@
+"""A registry that is not where the runs are: MLflow's own client reads MLFLOW_REGISTRY_URI, and so does the tracker."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.cli import main
+from lightning_lrsched.tracking import writer
+from tests.callbacks.models import Tiny, make_trainer
+from tests.integration.tracking_server import Server
+from tests.tracking.conftest import copied
+from tests.tracking.reading import only_run
+
+ALIAS = "best"
+
+
+@pytest.fixture
+def registry(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The store that the environment names as the registry."""
+    (tmp_path / "registry").mkdir()
+    other = copied(migrated, tmp_path / "registry")
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", other)
+    return other
+
+
+@pytest.fixture(params=["sqlite", "http"])
+def store(request: pytest.FixtureRequest, uri: str, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield uri
+        return
+    server = Server(tmp_path, uri)
+    try:
+        server.start()
+        yield server.uri
+    finally:
+        server.stop()
+
+
+def fit(folder: Path, uri: str, **settings: float) -> CycleCheckpoint:
+    checkpoint = CycleCheckpoint("val_loss", dirpath=folder / "cycles", validate_at_end=True)
+    tracker = MLflowTracker(uri, "study", registered_model="tiny", **settings)  # type: ignore[arg-type]
+    make_trainer(folder, LearningRateScheduler(SGDR(5)), checkpoint, tracker, val_check_interval=2).fit(Tiny())
+    return checkpoint
+
+
+def check(store: str, registry: str, checkpoint: CycleCheckpoint) -> None:
+    """The best is registered there, each model once."""
+    there, runs = MlflowClient(store, registry_uri=registry), MlflowClient(store, registry_uri=store)
+    version = there.get_model_version_by_alias("tiny", ALIAS)
+    registered = [one.tags["lrsched.model"] for one in there.search_model_versions("name = 'tiny'")]
+    assert len(registered) == len(set(registered))
+    assert version.run_id == only_run(store).info.run_id
+    assert runs.search_registered_models() == []
+    model = runs.get_logged_model(version.tags["lrsched.model"])
+    assert version.source == model.artifact_location
+    assert Path(checkpoint.best_model_path).name in [
+        file.path for file in runs.list_logged_model_artifacts(model.model_id)
+    ]
+
+
+def test_the_registry_that_the_environment_names_is_used(store: str, registry: str, tmp_path: Path) -> None:
+    checkpoint = fit(tmp_path, store)
+    check(store, registry, checkpoint)
+
+
+def test_a_replay_uses_it_too(uri: str, registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "PAUSES", (0.01,))
+    with pytest.warns(UserWarning, match="Tracking fails|is kept in"):
+        checkpoint = fit(tmp_path, "http://127.0.0.1:9", flush_timeout=0.3)
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "lrsched_spool", copy)
+    for spool in (tmp_path / "lrsched_spool", copy):
+        assert main(["replay", str(spool), "--tracking-uri", uri]) == 0
+    check(uri, registry, checkpoint)
