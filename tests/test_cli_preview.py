@@ -189,8 +189,8 @@ SGDR_IN_YAML = {"class_path": "lightning_lrsched.SGDR", "init_args": {"T_0": "10
 def test_the_readme_yaml_is_previewed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preview", "--config", write(blocks("yaml")[0]), "--steps-per-epoch", "10"]) == 0
     out = capsys.readouterr().out
-    assert "● SGDR(T_0='10ep', T_mult=2, eta_min=1e-05), warmup=Warmup(duration=20)" in out
-    assert phases(out)[-1][2] == "320 - 699"
+    assert "● SGDR(T_0='10ep', T_mult=2, eta_min=1e-05), warmup=Warmup(duration='5ep')" in out
+    assert phases(out)[-1][2] == "350 - 749"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,14 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
+def example_plan() -> Plan:
+    """Return the plan of the example."""
+    [call] = re.findall(r"LearningRateScheduler\(.*\)(?=,$)", block_with("trainer.fit"), flags=re.MULTILINE)
+    plan = eval(call, {"SGDR": SGDR, "LearningRateScheduler": LearningRateScheduler}).plan
+    assert isinstance(plan, Plan)
+    return plan
+
+
 def test_the_example_trains_and_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -63,8 +71,8 @@ def test_the_timeline_example_says_what_its_comments_say() -> None:
     assert curve.max() == 0.1
 
 
-def test_the_printed_plan_is_what_is_printed() -> None:
-    plan = Plan(SGDR("10ep", T_mult=2, eta_min=1e-5), warmup="5ep")
+def test_the_printed_plan_is_that_of_the_example() -> None:
+    plan = example_plan()
     head, table = blocks("text")[0].split("\n", 1)
     assert head.startswith(f"{plan} (SGD, base lr 0.3; 1500 steps, 20 per epoch)")
     assert table.rstrip("\n") == plan_table(plan.resolve(RunLength(total_steps=1500, steps_per_epoch=20)), 0.3)

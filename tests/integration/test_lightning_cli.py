@@ -10,7 +10,7 @@ from lightning.pytorch.cli import LightningCLI
 
 from lightning_lrsched import CycleCheckpoint, LearningRateScheduler
 from tests.modules import SmallModule
-from tests.test_readme import blocks
+from tests.test_readme import block_with, blocks, example_plan
 
 Run: TypeAlias = Callable[..., LightningCLI]
 
@@ -42,9 +42,8 @@ def schedule(**init: object) -> dict[str, object]:
 def test_the_readme_yaml_is_the_twin_of_the_example(run: Run) -> None:
     cli = run(yaml.safe_load(blocks("yaml")[0]))
     [scheduler] = [one for one in cli.trainer.callbacks if isinstance(one, LearningRateScheduler)]  # type: ignore[attr-defined]
-    assert repr(scheduler.plan) == (
-        "Plan(main=SGDR(T_0='10ep', T_mult=2.0, eta_min=1e-05), warmup=Warmup(duration=20))"
-    )
+    assert scheduler.plan == example_plan()
+    assert f"max_epochs={cli.trainer.max_epochs}," in block_with("trainer.fit")
     [checkpoint] = [one for one in cli.trainer.callbacks if isinstance(one, CycleCheckpoint)]  # type: ignore[attr-defined]
     assert [kept.cycle for kept in checkpoint.finished_cycles] == [0, 1, 2]
     assert all(Path(path).exists() for path in checkpoint.best_model_paths)
