@@ -166,4 +166,6 @@ def _loaded(body: Any) -> Any:
 def _row(metric: Any) -> dict[str, Any]:
     """Return a point as MLflow's JSON has it: NaN is a text there."""
     value = "NaN" if math.isnan(metric.value) else metric.value
-    return {"key": metric.key, "value": value, "timestamp": metric.timestamp, "step": metric.step}
+    row = {"key": metric.key, "value": value, "timestamp": metric.timestamp, "step": metric.step}
+    model = getattr(metric, "model_id", None)
+    return row if model is None else row | {"model_id": model}

@@ -83,7 +83,8 @@ def _give_alias(registry: "MlflowClient", name: str, like: Mapping[str, str]) ->
 
 def _versions(registry: "MlflowClient", name: str) -> "list[ModelVersion]":
     """Return the versions of a registered model."""
-    return list(registry.search_model_versions(f"name = '{name}'"))
+    quote = '"' if "'" in name else "'"
+    return list(registry.search_model_versions(f"name = {quote}{name}{quote}"))
 
 
 def _aliases(registry: "MlflowClient", name: str, number: str) -> set[str]:

@@ -31,10 +31,11 @@ def fit(
     *others: Callback,
     score: Any = lambda step: abs(step - 7) / 10,
     dirpath: Any = None,
+    name: str = "tiny",
     **given: Any,
 ) -> Any:
     checkpoint = CycleCheckpoint("val_loss", dirpath=dirpath or folder / "cycles", validate_at_end=True)
-    tracker = MLflowTracker(uri, "study", registered_model="tiny")
+    tracker = MLflowTracker(uri, "study", registered_model=name)
     callbacks = [LearningRateScheduler(SGDR(5)), checkpoint, tracker, *others]
     make_trainer(folder, *callbacks, val_check_interval=2).fit(Tiny(score=score), **given)
     return checkpoint
