@@ -128,7 +128,7 @@ def test_the_page_has_the_means_where_a_plan_has_several_runs() -> None:
     page = report_page([*STEP, *SGDR], GOAL, "title", "source", baseline="step")
     shown = page.partition('id="means-table">')[2].partition("</table>")[0]
     assert "plan 2: sgdr" in shown
-    assert "0.50 ± 0.10 [" in shown
+    assert "0.50 ± 0.10<br>[" in shown
     assert "best, minus baseline" in shown
     assert "<section >\n<h2>Means" in page
     assert "<section hidden>\n<h2>Means" in report_page([STEP[0]], GOAL, "title", "source")

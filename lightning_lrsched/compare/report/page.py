@@ -117,7 +117,8 @@ def _means_table(rows: Sequence[MeanRow], goal: Goal, baseline: str | None) -> s
     body = []
     for row in rows:
         name, *cells = means_cells(row, rows, baseline)
-        numbers = "".join(f'<td class="number">{escape(text)}</td>' for text in cells)
+        lines = (escape(text).replace(" [", "<br>[") for text in cells)
+        numbers = "".join(f'<td class="number">{text}</td>' for text in lines)
         body.append(f'<tr><th scope="row">plan {row.plan}: {escape(name)}</th>{numbers}</tr>')
     return f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
 
