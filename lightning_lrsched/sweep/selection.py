@@ -1,6 +1,7 @@
 """Chooses by a rule: which candidates are trained for it, what they gave, and which runs of the sweep remain."""
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -73,24 +74,32 @@ def selected(config: SweepConfig, uri: str) -> tuple[list[Combination], list[Cho
     values = _values(config, tried, uri)
     best: dict[Group, Group] = {}
     choices = []
-    for group, options in _by_group(tried, rule).items():
+    groups = _by_group(tried, rule)
+    several = Counter(group[0] for group in groups)
+    for group, options in groups.items():
         means = {option: fmean(values[each.fingerprint] for each in runs) for option, runs in options.items()}
         best[group] = (min if rule.mode == "min" else max)(means, key=lambda option: means[option])
-        choices.append(_told(options, means, best[group], rule))
+        choices.append(_told(options, means, best[group], rule, alone=several[group[0]] == 1))
     left = [each for each in wanted if best.get(_group(each, rule), _option(each, rule)) == _option(each, rule)]
     return left, choices
 
 
 def _told(
-    options: Mapping[Group, Sequence[Combination]], means: Mapping[Group, float], chosen: Group, rule: Rule
+    options: Mapping[Group, Sequence[Combination]],
+    means: Mapping[Group, float],
+    chosen: Group,
+    rule: Rule,
+    *,
+    alone: bool,
 ) -> Choice:
-    """Return a choice in words.
+    """Return a choice in words; what is not chosen is left out where it is not given and nothing else is there.
 
     Raises:
         ConfigError: if the best value is not finite.
     """
     first = options[chosen][0]
-    name = ", ".join([first.schedule, *(first.told(axis) for axis in _AXES if axis not in rule.over)])
+    words = [axis for axis in _AXES if axis not in rule.over and not (alone and first.setting(axis) is None)]
+    name = ", ".join([first.schedule, *(first.told(axis) for axis in words)])
     if not math.isfinite(means[chosen]):
         raise ConfigError(
             f"select: no candidate of {name!r} has a finite {rule.metric}. Give it other {' and '.join(rule.over)}"

@@ -39,8 +39,7 @@ def test_each_schedule_and_warmup_gets_the_lr_of_its_own_lowest_loss(
         best = min(tried, key=lambda lr: tried[lr])
         final = [run for run in losses if run.startswith(f"{name}, ") and "seed 100" not in run]
         assert final == [f"{name}, lr {best:g}, seed {seed}" for seed in (0, 1)]
-        group = name if "warmup" in name else "sgdr, no warmup"
-        assert f"chosen for {group}: lr {best:g} (val_loss {tried[0.01]:.4g} at lr 0.01, " in out
+        assert f"chosen for {name}: lr {best:g} (val_loss {tried[0.01]:.4g} at lr 0.01, " in out
     assert len(told_names(uri, "small-select")) == len(told_names(uri, "small")) == 6
     assert f"--experiment small --run {parents(uri)[0].info.run_id[:8]}" in out
 
