@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def ensemble(args: argparse.Namespace) -> None:
     """Measure the members in every way and print the table."""
     from lightning_lrsched.ensemble import EnsembleError, evaluate, find_members
 
-    module, (train, data) = _named(args.module), _loaders(_named(args.data), args.on)
+    module, (train, data) = _named(args.module), _loaders(args.data, args.on)
     try:
         members = find_members(args.run, args.tracking_uri)
         members = members if args.last is None else members[-args.last :]
@@ -111,10 +112,21 @@ def _named(name: str) -> Any:
         sys.path.pop(0)
 
 
-def _loaders(data: Any, on: str) -> tuple[Any, Any]:
-    """Return the loaders of training and of the data to measure on."""
+def _loaders(name: str, on: str) -> tuple[Any, Any]:
+    """Return the loaders of training and of the data to measure on.
+
+    Raises:
+        CommandError: if the name stands for something else.
+    """
     from lightning.pytorch import LightningDataModule
 
+    data = _named(name)
+    try:
+        inspect.signature(data).bind()
+    except TypeError as error:
+        raise CommandError(
+            f"--data {name} must be called without arguments: {error}. Name a function that is"
+        ) from error
     made = data()
     if isinstance(made, LightningDataModule):
         made.prepare_data()
@@ -122,5 +134,8 @@ def _loaders(data: Any, on: str) -> tuple[Any, Any]:
         made.setup(on)
         return made.train_dataloader(), made.test_dataloader() if on == "test" else made.val_dataloader()
     if not isinstance(made, tuple) or len(made) != 2:
-        raise CommandError("--data must name a LightningDataModule or a function that returns two loaders")
+        found = f"{len(made)} values" if isinstance(made, tuple) else type(made).__name__
+        raise CommandError(
+            f"--data {name} must be a LightningDataModule or a function that returns two loaders, it gives {found}"
+        )
     return made

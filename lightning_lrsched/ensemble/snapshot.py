@@ -194,8 +194,10 @@ def load_member(
                 loaded = module.load_from_checkpoint(file, map_location="cpu", weights_only=True, **arguments)
     except Exception as error:
         name = type(module).__name__ if isinstance(module, pl.LightningModule) else module.__name__
-        line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise EnsembleError(f"{path} cannot be loaded into {name}: {line}") from error
+        lines = [line.strip() for line in str(error).splitlines()[:2]]  # torch names the parameters in the second
+        raise EnsembleError(
+            f"{path} cannot be loaded into {name}: {' '.join(lines) or type(error).__name__}"
+        ) from error
     return loaded.eval()
 
 

@@ -139,6 +139,9 @@ class Measures(Tiny):
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
         self.tested = self.weight.item()
 
+    def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return self.weight.detach().clone()
+
 
 def test_the_best_of_all_is_what_test_loads(tmp_path: Path) -> None:
     checkpoint, module = CycleCheckpoint("val_loss", keep="best"), Measures()
@@ -146,6 +149,7 @@ def test_the_best_of_all_is_what_test_loads(tmp_path: Path) -> None:
     finished, best = list(checkpoint.finished_cycles), checkpoint.best_model_path
     trainer.test(module, loader(1), ckpt_path="best", verbose=False)
     assert module.tested == weight_in(best)
+    assert trainer.predict(module, loader(1), ckpt_path="best") == [weight_in(best)]
     assert module.tested != weight_in(checkpoint.best_model_paths[-1])
     assert checkpoint.finished_cycles == finished, "what the file says of its own time does not count here"
     assert checkpoint.best_model_path == best

@@ -25,7 +25,7 @@ from lightning_lrsched.ensemble import (
     update_batch_norm,
     worse_members,
 )
-from tests.callbacks.models import make_trainer
+from tests.callbacks.models import Tiny, make_trainer
 from tests.ensemble.nets import Inside, Net, Shares, data, trained
 
 
@@ -221,6 +221,20 @@ def test_the_command_line_lists_and_measures(kept: CycleCheckpoint, capsys: pyte
     assert "ensemble of 2" in capsys.readouterr().out
     assert lrsched(["ensemble", folder, "--module", "nothing:Net", *names[2:]]) == 2
     assert "nothing:Net cannot be imported" in capsys.readouterr().err
+    for source, told in (
+        ("trained", r"trained must be called without arguments: missing a required argument: 'folder'"),
+        ("Net", "Net must be a LightningDataModule or a function that returns two loaders, it gives Net"),
+    ):
+        assert lrsched(["ensemble", folder, *names[:2], "--data", f"tests.ensemble.nets:{source}"]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_a_file_of_another_module_is_told_with_what_is_missing(kept: CycleCheckpoint) -> None:
+    told = (
+        r"cannot be loaded into Tiny: Error\(s\) in loading state_dict for Tiny: Missing key\(s\).*\"weight\", \"bias\""
+    )
+    with pytest.raises(EnsembleError, match=told):
+        load_member(kept.end_model_paths[0], Tiny())
 
 
 def test_a_folder_of_any_name_is_found(kept: CycleCheckpoint, tmp_path: Path) -> None:
