@@ -45,11 +45,12 @@ class Terminal:
         os.close(self._reader)
 
     def screens(self) -> Iterator[list[str]]:
-        """Yield the rows each time the cursor goes up, as it does when all is drawn, and those at the end."""
+        """Yield the rows whenever all is drawn: before the cursor goes up or a row is emptied, and at the end."""
         rows, row, column = [""], 0, 0
         for numbers, command, char in _TOKENS.findall(self.raw):
-            if command == "A":
+            if command in ("A", "K"):
                 yield [each.rstrip() for each in rows]
+            if command == "A":
                 row -= int(numbers or 1)
             elif command == "K":
                 rows[row] = ""

@@ -113,7 +113,7 @@ class _Bar:
     def __init__(self, console: "Console", bar: Any) -> None:
         """Take the console, and rich's bar."""
         self._console, self._bar = console, bar
-        self._task, self._total, self._done = bar.add_task("", total=None), 0, 0
+        self._task, self._total, self._done = bar.add_task("opening the store", total=None), 0, 0
 
     def begin(self, total: int, finished: int) -> None:
         """Set the length."""
