@@ -146,10 +146,12 @@ def _bar(console: "Console") -> Iterator[_Bar]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
-    name = TextColumn("{task.description}", markup=False)
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # or a long name would take the room of the bar
+    name = TextColumn("{task.description}", markup=False, table_column=rest)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), name)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bar:
         yield _Bar(console, bar)
 
 

@@ -23,7 +23,7 @@ def test_one_bar_over_all_runs(uri: str, tmp_path: Path, monkeypatch: pytest.Mon
     shown = [[row for row in rows if "━" in row] for rows in screens]
     assert {len(rows) for rows in shown} <= {0, 1}
     assert any("0/? " in row and "opening the store" in row for rows in shown for row in rows)
-    assert any("0/2" in row and LONG[:20] in row for rows in shown for row in rows)
+    assert any("0/2" in row and LONG[:12] in row for rows in shown for row in rows)
     assert any("1/2" in row and "constant, seed 0" in row for rows in shown for row in rows)
     assert any("2/2" in row for row in shown[-1])
     assert "2 runs trained, 0 failed" in screens[-1]
