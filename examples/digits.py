@@ -26,14 +26,19 @@ class Digits(L.LightningModule):
         first = (nn.Linear(64, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(dropout))
         self.net = nn.Sequential(*first, nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
 
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits; the steps call it as ``self(...)``, so that an ensemble can take its place."""
+        logits: Tensor = self.net(images)
+        return logits
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss, with a little noise on the images against overfitting."""
         images, labels = batch
-        return nn.functional.cross_entropy(self.net(images + 0.2 * torch.randn_like(images)), labels)
+        return nn.functional.cross_entropy(self(images + 0.2 * torch.randn_like(images)), labels)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log loss and accuracy."""
-        scores = self.net(batch[0])
+        scores = self(batch[0])
         self.log("val_loss", nn.functional.cross_entropy(scores, batch[1]))
         self.log("val_acc", (scores.argmax(1) == batch[1]).float().mean())
 

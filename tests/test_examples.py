@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import socket
 import subprocess
 import time
@@ -19,6 +20,7 @@ import pytest
 
 from examples.make_pictures import NAMES, PROGRAMS, ray_program
 from examples.record import Record, draw
+from lightning_lrsched.cli import main as lrsched
 from tests.processes import Start, starting
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -79,6 +81,9 @@ def check_sgdr_cycles(records: dict[str, Record], told: str, folder: Path) -> No
     kept = re.findall(r"^cycle (\d): val_loss \S+ +(\S+)$", told, re.MULTILINE)
     assert [number for number, _ in kept] == ["0", "1", "2"]
     assert all(Path(path).exists() for _, path in kept)
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\$ lrsched ((?:cycles|ensemble) .*)", readme, re.MULTILINE)
+    assert [lrsched(shlex.split(command)) for command in commands] == [0, 0]
     scores = [score for _, score in records["warmup + SGDR"].scores]
     assert f"val_loss {min(scores[4:]):.4f}" in told
 

@@ -116,8 +116,9 @@ def _loaders(name: str, on: str) -> tuple[Any, Any]:
     """Return the loaders of training and of the data to measure on.
 
     Raises:
-        CommandError: if the name stands for something else.
+        CommandError: if the name stands for something else, or a loader is missing.
     """
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch import LightningDataModule
 
     data = _named(name)
@@ -132,7 +133,11 @@ def _loaders(name: str, on: str) -> tuple[Any, Any]:
         made.prepare_data()
         made.setup("fit")
         made.setup(on)
-        return made.train_dataloader(), made.test_dataloader() if on == "test" else made.val_dataloader()
+        try:
+            return made.train_dataloader(), made.test_dataloader() if on == "test" else made.val_dataloader()
+        except MisconfigurationException as error:
+            other = "validate" if on == "test" else "test"
+            raise CommandError(f"--data {name}: {error}. Add it, or measure with --on {other}") from error
     if not isinstance(made, tuple) or len(made) != 2:
         found = f"{len(made)} values" if isinstance(made, tuple) else type(made).__name__
         raise CommandError(

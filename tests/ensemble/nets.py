@@ -80,6 +80,13 @@ def data() -> tuple[Loader, Loader]:
     return DataLoader(TensorDataset(x[:40], y[:40]), 10), DataLoader(TensorDataset(x[40:], y[40:]), 20)
 
 
+class TrainOnly(L.LightningDataModule):
+    """Has nothing to measure on."""
+
+    def train_dataloader(self) -> Loader:
+        return data()[0]
+
+
 def trained(folder: Path, cycles: int = 3) -> CycleCheckpoint:
     """Train for some cycles of eight steps and return what was kept."""
     L.seed_everything(1, verbose=False)

@@ -224,6 +224,7 @@ def test_the_command_line_lists_and_measures(kept: CycleCheckpoint, capsys: pyte
     for source, told in (
         ("trained", r"trained must be called without arguments: missing a required argument: 'folder'"),
         ("Net", "Net must be a LightningDataModule or a function that returns two loaders, it gives Net"),
+        ("TrainOnly", "`test_dataloader` must be implemented"),
     ):
         assert lrsched(["ensemble", folder, *names[:2], "--data", f"tests.ensemble.nets:{source}"]) == 2
         assert told in capsys.readouterr().err
