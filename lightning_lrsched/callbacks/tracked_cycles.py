@@ -40,6 +40,10 @@ class Kept(Protocol):
     def axis(self) -> int | None:
         """Where that step lies on the axis of the trainer's loggers; None where it is unknown."""
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All that was logged when its weights were validated."""
+
 
 class Finished(Protocol):
     """What a checkpoint callback lists in ``finished_cycles``."""
@@ -98,25 +102,25 @@ class TrackedCycles:
 
     def _take_cycle(self, callback: Callback, cycle: Finished, writer: Writer, timestamp: int) -> None:
         """Record one cycle; one that was taken up again and ended otherwise replaces what was stored of it."""
-        monitor = key_part(getattr(callback, "monitor", None))
+        monitor = _metric_key(str(getattr(callback, "monitor", None)))
         keys = {_key(callback, cycle, kept): kept for kept in cycle.kept}
         new = {key: kept for key, kept in keys.items() if key not in self._taken}
         self._taken.update(new)
         for key, kept in new.items():
-            roles, metric = cycle.files[kept.path], None
+            roles = cycle.files[kept.path]
             axis = kept.step - 1 if kept.axis is None else kept.axis
             for curve, role in (("cycle", "best"), ("cycle/end", "end")):
                 if kept.score is not None and role in roles:
                     writer.record(MetricRecord(axis, timestamp, {f"{curve}/{monitor}": kept.score}))
-            if kept.score is not None and math.isfinite(kept.score):
-                metric = {"key": f"checkpoint/{monitor}", "value": kept.score}
-                metric |= {"step": axis, "timestamp": timestamp}
+            values = {_metric_key(name): value for name, value in kept.metrics.items()}
+            values |= {} if kept.score is None else {monitor: kept.score}
+            metrics = {f"checkpoint/{name}": value for name, value in values.items() if math.isfinite(value)}
             facts = {"cycle": cycle.cycle, "role": roles, "step": kept.step, "epoch": kept.epoch, "lr": kept.lr}
             if self._upload:
                 name = f"cycle-{cycle.cycle}-{roles.replace('+', '-')}"
-                facts |= {"complete": cycle.complete, "mode": getattr(callback, "mode", "min")}
+                facts |= {"complete": cycle.complete, "mode": getattr(callback, "mode", "min"), "monitor": monitor}
                 path = kept.path if "://" in kept.path else Path(kept.path).absolute()
-                writer.task(models.checkpoint(path, key, name, facts, metric))
+                writer.task(models.checkpoint(path, key, name, facts, metrics=metrics, axis=axis, timestamp=timestamp))
         if self._upload and new:
             writer.task(models.only(_prefix(callback, cycle, cycle.kept[0]), list(keys)))
 
@@ -130,6 +134,11 @@ class TrackedCycles:
             self._best[callback.state_key] = key
             monitor, mode = getattr(callback, "monitor", None), getattr(callback, "mode", "min")
             writer.task(models.best(key, self._registered, monitor, mode, rows[0][1].score))
+
+
+def _metric_key(name: str) -> str:
+    """Return a metric's name as a key that every tracker takes."""
+    return "/".join(map(key_part, name.split("/")))
 
 
 def _prefix(callback: Callback, cycle: Finished, kept: Kept) -> str:

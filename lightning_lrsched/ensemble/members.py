@@ -186,17 +186,17 @@ def _models(client: "MlflowClient", experiment: str, run_id: str) -> Iterator[An
 
 def _of_model(client: "MlflowClient", model: Any) -> Member:
     """Return a member of a run; its path names the model."""
-    facts, metrics = model.params, model.metrics or []
-    lr = facts.get("lr", "None")
+    facts, metrics = model.params, {metric.key: metric.value for metric in model.metrics or ()}
+    lr, monitor = facts.get("lr", "None"), facts.get("monitor", "None")
     return Member(
         f"models:/{model.model_id}",
         int(facts["cycle"]),
         facts["role"],
         int(facts["step"]),
-        metrics[0].value if metrics else None,
+        metrics.get(f"checkpoint/{monitor}"),
         None if lr == "None" else float(lr),
         facts.get("complete") == "True",
-        metrics[0].key.partition("/")[2] if metrics else None,
+        None if monitor == "None" else monitor,
         facts.get("mode", "min"),
         best="lrsched.best" in model.tags,
     )

@@ -17,12 +17,20 @@ KEY = "lrsched.key"
 """Tag of a logged model that names its checkpoint, whatever run uploads it."""
 BEST = "lrsched.best"
 """Tag of the logged model that is the best of its run, and of the run: there its id."""
+_AT_ONCE = 1000  # metrics that a request may have
 CONTENT = "lrsched.content"
 """Tag of a logged model that tells its weights from those of a run resumed otherwise, under the same key."""
 
 
 def checkpoint(
-    path: Path | str, key: str, name: str, facts: Mapping[str, Any], metric: Mapping[str, Any] | None
+    path: Path | str,
+    key: str,
+    name: str,
+    facts: Mapping[str, Any],
+    *,
+    metrics: Mapping[str, float],
+    axis: int,
+    timestamp: int,
 ) -> dict[str, Any]:
     """Return the task to store a checkpoint as a logged model.
 
@@ -31,7 +39,9 @@ def checkpoint(
         key: what it is known by: its run, cycle, step, role and score.
         name: the model's name.
         facts: what the UI shows and a search can filter by: cycle, step, lr, role.
-        metric: its metric as ``key``, ``value``, ``step`` and ``timestamp``; None where it was not measured.
+        metrics: what was measured of it, by key.
+        axis: where its last step lies on the axis of the metrics.
+        timestamp: when, in milliseconds since the epoch.
     """
     shown = {fact: str(value) for fact, value in facts.items()}
     return {
@@ -40,7 +50,9 @@ def checkpoint(
         "key": key,
         "name": name,
         "facts": shown,
-        "metric": metric and dict(metric),
+        "metrics": dict(metrics),
+        "step": axis,
+        "timestamp": timestamp,
     }
 
 
@@ -105,14 +117,17 @@ def store(client: "MlflowClient", run_id: str, task: Mapping[str, Any]) -> None:
     for other in found if content is not None else ():
         if other.source_run_id == run_id and other.model_id != model.model_id:
             _discard(client, other)
-    metric = task["metric"]
     linked = {output.model_id for output in _outputs(client, run_id)}
     if model.model_id not in linked:
-        step = 0 if metric is None else int(metric["step"])
-        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
-    if metric is not None and not model.metrics:
-        point = Metric(**metric, model_id=model.model_id, run_id=run_id)
-        client.log_batch(run_id, metrics=[point], synchronous=True)
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, task["step"])])
+    there = {metric.key for metric in model.metrics or ()}
+    missing = [
+        Metric(key, value, task["timestamp"], task["step"], model_id=model.model_id, run_id=run_id)
+        for key, value in task["metrics"].items()
+        if key not in there
+    ]
+    for first in range(0, len(missing), _AT_ONCE):
+        client.log_batch(run_id, metrics=missing[first : first + _AT_ONCE], synchronous=True)
 
 
 @contextmanager

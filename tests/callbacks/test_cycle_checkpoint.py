@@ -10,9 +10,10 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
+from torch.optim import SGD
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
-from tests.callbacks.models import Tiny, loader, make_trainer
+from tests.callbacks.models import LR, Tiny, loader, make_trainer
 
 NEVER_KEPT = r"ignore:Cycle \d+ ended without a validation"
 
@@ -112,6 +113,16 @@ def test_without_a_monitor_the_last_weights_of_each_cycle_are_kept(tmp_path: Pat
     assert files(tmp_path) == sorted(checkpoint.best_model_paths)
     assert checkpoint.best_model_path == checkpoint.best_model_paths[-1]
     assert checkpoint.best_model_score is None
+
+
+@pytest.mark.parametrize("tensor", [False, True], ids=["float", "tensor"])
+def test_the_lr_of_a_checkpoint_is_the_one_that_its_last_step_used(tmp_path: Path, tensor: bool) -> None:
+    checkpoint, plan = CycleCheckpoint(), LearningRateScheduler(SGDR(5))
+    lr: Any = torch.tensor(LR, dtype=torch.float64) if tensor else LR
+    fit(tmp_path, checkpoint, Tiny(lambda module: SGD(module.parameters(), lr=lr)), plan=plan)
+    ends = [cycle.kept[0] for cycle in checkpoint.finished_cycles]
+    assert plan.timeline is not None
+    assert [end.lr for end in ends] == [plan.timeline.lr(end.step - 1, LR) for end in ends]
 
 
 def test_the_kept_weights_are_those_that_were_measured(tmp_path: Path) -> None:

@@ -103,6 +103,22 @@ def test_a_best_file_that_is_gone_is_told_and_never_named(tmp_path: Path) -> Non
     assert files(tmp_path / "cycles") == second.best_model_paths
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["a second fit", "resumed from a file saved after the first"])
+def test_equal_lengths_without_a_schedule_go_on_to_be_counted(tmp_path: Path, again: bool) -> None:
+    checkpoint = CycleCheckpoint(every=8, dirpath=tmp_path / "cycles")
+    trainer = make_trainer(tmp_path, checkpoint, max_epochs=1)
+    trainer.fit(Tiny())
+    if again:
+        trainer.save_checkpoint(tmp_path / "saved.ckpt")
+        checkpoint = CycleCheckpoint(every=8, dirpath=tmp_path / "cycles")
+        resumed = make_trainer(tmp_path, checkpoint, max_epochs=3)
+        resumed.fit(Tiny(), ckpt_path=tmp_path / "saved.ckpt", weights_only=True)
+    else:
+        trainer.fit_loop.max_epochs = 3
+        trainer.fit(Tiny())
+    assert kept(checkpoint) == [(0, 8, True), (1, 16, True), (2, 24, True), (3, 30, False)]
+
+
 @pytest.mark.parametrize("monitor", ["val_loss", None])
 @pytest.mark.parametrize("period", [8, 10])
 def test_a_second_fit_goes_on_with_the_cycle_that_the_first_left(

@@ -1,6 +1,7 @@
 """The pure parts: what is kept, where torch restarts, what a cadence measures."""
 
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -30,9 +31,9 @@ def test_the_best_and_the_end_are_one_file_where_they_are_the_same_weights() -> 
 def test_a_score_that_comes_later_counts_for_the_kept_weights() -> None:
     ledger = Ledger()
     ledger.take(kept(4), end=True)
-    ledger.measure(4, 0.7)
-    ledger.measure(5, 0.1)
-    assert ledger.running.end == kept(4, 0.7)
+    ledger.measure(4, 0.7, {"val_loss": 0.7})
+    ledger.measure(5, 0.1, {})
+    assert ledger.running.end == replace(kept(4, 0.7), metrics={"val_loss": 0.7})
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

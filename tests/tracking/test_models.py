@@ -1,5 +1,6 @@
 """Kept checkpoints as logged models: each once, with its metric, the best of all marked."""
 
+import json
 import threading
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.cli import main as lrsched
+from lightning_lrsched.ensemble import find_members
 from lightning_lrsched.tracking import models, registered
 from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import Tiny, make_trainer, wavy
@@ -63,6 +65,45 @@ def test_each_checkpoint_is_a_model_with_its_cycle_lr_and_metric(uri: str, tmp_p
     assert {output.model_id for output in run.outputs.model_outputs} == {model.model_id for model in found}
     assert repeated(uri) == []
     assert [step for step, _ in history(uri, run, METRIC)] == [step - 1 for step, _, _ in kept]
+
+
+class Measures(Tiny):
+    """Logs several metrics; one of them becomes NaN, one has a name of its own making."""
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        step = float(self.trainer.global_step)
+        self.log("val/top 1", step)
+        self.log("val_nan", float("nan") if step > 10 else step)
+
+
+def test_all_that_was_measured_is_linked_also_after_a_resume(uri: str, tmp_path: Path) -> None:
+    def ours() -> list[Any]:
+        checkpoint = CycleCheckpoint("val/top 1", "max", dirpath=tmp_path / "cycles", validate_at_end=True)
+        return [LearningRateScheduler(SGDR(5)), checkpoint, MLflowTracker(uri, "study")]
+
+    path = tmp_path / "saved" / "middle.ckpt"
+    with pytest.raises(RuntimeError, match="power cut"):
+        make_trainer(tmp_path, *ours(), SavesAt(8, path), Stops(9), val_check_interval=2).fit(Measures())
+    callbacks = ours()
+    make_trainer(tmp_path, *callbacks, val_check_interval=2).fit(Measures(), ckpt_path=path, weights_only=True)
+    kept = {one.step: one for row in callbacks[1].finished_cycles for one in row.kept}
+    found = {int(model.params["step"]): {m.key: m.value for m in model.metrics or ()} for model in stored(uri)}
+    expected = {
+        step: {METRIC: one.metrics["val_loss"], "checkpoint/val/top 1": step}
+        | ({"checkpoint/val_nan": step} if step <= 10 else {})
+        for step, one in kept.items()
+    }
+    assert found == expected
+    assert {step: one.metrics["val_loss"] for step, one in kept.items()} == pytest.approx(
+        {step: wavy(step) for step in kept}
+    )
+    run = only_run(uri)
+    members = find_members(run.info.run_id, uri)
+    assert [(one.score, one.monitor) for one in members] == [(step, "val/top 1") for step in (5, 10, 15, 20)]
+    assert [step for step, _ in history(uri, run, "cycle/val/top 1")] == [4, 9, 14, 19]
+    content = json.loads((tmp_path / "cycles" / "cycles.json").read_text())
+    assert content["cycles"][0]["end"]["metrics"] == kept[5].metrics
 
 
 def test_a_search_orders_them_and_the_best_is_marked_once(uri: str, tmp_path: Path) -> None:
@@ -255,8 +296,7 @@ def test_one_that_was_half_stored_is_finished_and_never_marked_before(uri: str, 
     client = MlflowClient(uri)
     run = client.create_run(client.create_experiment("study"))
     file = tmp_path / "a.ckpt"
-    metric = {"key": METRIC, "value": 0.5, "step": 3, "timestamp": 7}
-    task = models.checkpoint(file, "k", "cycle-0-end", {"cycle": 0}, metric)
+    task = models.checkpoint(file, "k", "cycle-0-end", {"cycle": 0}, metrics={METRIC: 0.5}, axis=3, timestamp=7)
     with pytest.raises(FileNotFoundError, match=r"a\.ckpt is gone"):
         models.store(client, run.info.run_id, task)
     with pytest.raises(LookupError, match="k is not stored"):
@@ -288,7 +328,7 @@ def test_checkpoints_in_a_store_of_their_own_are_copied(uri: str, tmp_path: Path
     assert marked == [step for step, path in kept if path == checkpoint.best_model_path]
     assert list(tmp_path.rglob("*.partial")) == []
     fs.rm("/bucket", recursive=True)
-    task = models.checkpoint(kept[0][1], "gone", "cycle-0-end", {"cycle": 0}, None)
+    task = models.checkpoint(kept[0][1], "gone", "cycle-0-end", {"cycle": 0}, metrics={}, axis=0, timestamp=7)
     with pytest.raises(FileNotFoundError, match=r"memory://bucket/cycles/.* is gone"):
         models.store(client, only_run(uri).info.run_id, task)
 

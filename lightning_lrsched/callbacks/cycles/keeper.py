@@ -157,8 +157,9 @@ class CycleKeeper:
         ledger, before = self.ledger, self.ledger.state()
         there = ledger.there(kept.step)
         if there is not None:
-            score = there.score if kept.score is None else kept.score
-            replaced = ledger.take(replace(there, score=score), best=best, end=end)
+            measured = there if kept.score is None else kept
+            same = replace(there, score=measured.score, metrics=measured.metrics)
+            replaced = ledger.take(same, best=best, end=end)
         else:
             kept = replace(kept, path=self._free(trainer, kept))
             self._pending[kept.path] = ledger.running.cycle

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 KEEPS = ("both", "best", "end")
@@ -20,6 +20,7 @@ class Kept:
         lr: lr of the first parameter group at the last of these steps; None where it is unknown.
         axis: the last of these steps on the axis of the trainer's loggers, where batches count that made no real
             step; None where it is unknown.
+        metrics: all that was logged when these weights were validated.
     """
 
     path: str
@@ -28,6 +29,7 @@ class Kept:
     score: float | None = None
     lr: float | None = None
     axis: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,14 +119,15 @@ class Ledger:
         self.running = replace(
             self.running, best=kept if best else self.running.best, end=kept if end else self.running.end
         )
-        self.measure(kept.step, kept.score)
+        self.measure(kept.step, kept.score, kept.metrics)
         return [path for path in before if path not in self.running.files]
 
-    def measure(self, step: int, score: float | None) -> None:
-        """Enter the score of weights that are kept already."""
+    def measure(self, step: int, score: float | None, metrics: dict[str, float]) -> None:
+        """Enter what was measured of weights that are kept already."""
         if score is not None:
             self.running = self._each(
-                self.running, lambda kept: replace(kept, score=score) if kept.step == step else kept
+                self.running,
+                lambda kept: replace(kept, score=score, metrics=metrics) if kept.step == step else kept,
             )
 
     def close(self, *, complete: bool) -> list[str]:

@@ -1,7 +1,7 @@
 """One fit, watched from its first step: cycles that are over are closed, their ends kept, what was measured judged."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,6 +17,7 @@ from lightning_lrsched.callbacks.trainer_access import (
     logger_step,
     repeat_validation,
     validation_is_due,
+    validation_metrics,
 )
 
 
@@ -52,7 +53,7 @@ class CycleWatch:
         self._measured, self._in_batch = False, False
         self._ended_at = -1
         self._epoch: int | None = None  # of the present weights, where Lightning counts another one
-        self._latest: tuple[int, float] | None = None
+        self._latest: tuple[int, float, dict[str, float]] | None = None  # step, score and all metrics
         self._lr: float | Tensor | None = None
         self._passed = PassedEnds()
         self._put_back: Callable[[], None] | None = None
@@ -121,7 +122,7 @@ class CycleWatch:
                 f"{', '.join(sorted(self._trainer.callback_metrics)) or 'none'}. Log it, for example "
                 f"self.log({self._monitor!r}, loss) in validation_step, or monitor one of these"
             )
-        self._judge(score)
+        self._judge(score, validation_metrics(self._trainer)[0])
 
     def epoch_ends(self) -> None:
         """Keep an end that became one with the epoch, or whose validation did not come."""
@@ -155,7 +156,8 @@ class CycleWatch:
         trainer, source = self._trainer, self._source
         state: dict[str, Any] = {"place": list(place_of(trainer, source, self._lr_used))}
         if self._measured:
-            state["unjudged"] = asdict(Kept("", source.counter.real_steps, trainer.current_epoch, self._score()))
+            step, metrics = source.counter.real_steps, validation_metrics(trainer)[0]
+            state["unjudged"] = asdict(Kept("", step, trainer.current_epoch, self._score(), metrics=metrics))
         elif self._in_batch and self._monitor is not None:
             state["due"] = validation_is_due(trainer) or (self._validate_at_end and source.ended)
         return state
@@ -169,7 +171,7 @@ class CycleWatch:
             return
         self._epoch, self._lr = place.epoch, place.lr
         if unjudged is not None and unjudged.score is not None:
-            self._judge(unjudged.score)
+            self._judge(unjudged.score, unjudged.metrics)
         elif due and trainer.enable_validation:
             self._ended_at = source.counter.real_steps
             repeat_validation(trainer)
@@ -183,13 +185,13 @@ class CycleWatch:
         score: float | None = self._trainer.strategy.broadcast(there)
         return score
 
-    def _judge(self, score: float) -> None:
+    def _judge(self, score: float, metrics: dict[str, float]) -> None:
         """Keep the present weights as the best of their cycle or as its end, if they are."""
         trainer, source, keeper = self._trainer, self._source, self._keeper
         keeper.land(trainer)
         ledger, step = keeper.ledger, source.counter.real_steps
-        self._latest = (step, score)
-        ledger.measure(step, score)
+        self._latest = (step, score, metrics)
+        ledger.measure(step, score, metrics)
         best, end = ledger.wins(score), source.ended and ledger.wants_end(step)
         if best or end:
             keeper.keep(trainer, self._present(), best=best, end=end)
@@ -213,8 +215,10 @@ class CycleWatch:
         """Return what is known of the present weights."""
         step = self._source.counter.real_steps
         epoch = self._trainer.current_epoch if self._epoch is None else self._epoch
-        score = self._latest[1] if self._latest is not None and self._latest[0] == step else None
-        return Kept("", step, epoch, score, self._lr_used, logger_step(self._trainer))
+        kept = Kept("", step, epoch, lr=self._lr_used, axis=logger_step(self._trainer))
+        if self._latest is None or self._latest[0] != step:
+            return kept
+        return replace(kept, score=self._latest[1], metrics=self._latest[2])
 
     @property
     def _lr_used(self) -> float | None:
