@@ -235,6 +235,12 @@ def test_a_cut_cycle_is_left_out_on_demand_and_never_recommended(
     assert "cuts cycle 2 short. Budgets that end with a cycle: max_epochs = 4, 12, 28" in caplog.text
 
 
+def test_a_last_cycle_that_is_complete_is_no_partial_one(tmp_path: Path) -> None:
+    checkpoint = CycleCheckpoint("val_loss", save_partial=False)
+    fit(tmp_path, checkpoint)
+    assert [(row.cycle, row.complete) for row in checkpoint.finished_cycles] == [(cycle, True) for cycle in range(4)]
+
+
 @pytest.mark.parametrize("given", [{}, {"max_steps": 15}], ids=["at an epoch's end", "inside an epoch"])
 def test_a_cut_cycle_says_the_epoch_of_its_last_batch(tmp_path: Path, given: dict[str, Any]) -> None:
     checkpoint = CycleCheckpoint("val_loss", every=6)
