@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,10 +28,12 @@ WAYS = ("none", "tracker", "on_change", "logger", "autolog")
 NAMES = {
     "none": "no tracking",
     "tracker": "MLflowTracker",
-    "on_change": 'MLflowTracker(every_n_steps="on_change")',
+    "on_change": 'the same, `"on_change"`',
     "logger": "MLFlowLogger + LearningRateMonitor(step)",
     "autolog": "mlflow.pytorch.autolog + LearningRateMonitor(step)",
 }
+
+STORES = {"sqlite": "sqlite", "http-sqlite": "http over sqlite", "http-postgresql": "http over PostgreSQL"}
 
 
 def one_fit(way: str, uri: str, groups: int, steps: int, folder: Path) -> dict[str, Any]:
@@ -198,24 +201,46 @@ def measure(kind: str, groups: int, steps: int, ways: list[str]) -> list[dict[st
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a table, each less the fit without tracking."""
+    """Return the rows as the table of docs/tracking.md, each less the fit without tracking."""
     lines = [
-        "| store | groups | way | us a step (median) | us a step (mean) | worst step, ms | total, s "
-        "| of it after the last step | process CPU, s | requests | lr points |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| store | groups | way | us a step (median) | worst step, ms | whole fit, s more | of it after the last step "
+        "| process CPU, s more | requests | lr points |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        (none,) = (r for r in rows if (r["store"], r["groups"], r["way"]) == (row["store"], row["groups"], "none"))
-        less = {key: row[key] - none[key] for key in ("step", "mean", "total", "cpu")}
         if row["way"] == "none":
             continue
-        asked = "-" if row["requests"] is None else f"{row['requests']:,}"
+        less = {key: row[key] - untracked(rows, row)[key] for key in ("step", "total", "cpu")}
+        asked = "" if row["requests"] is None else f"{row['requests']:,} "
         lines.append(
-            f"| {row['store']} | {row['groups']} | {NAMES[row['way']]} | {less['step']:,.0f} | {less['mean']:,.0f} | "
-            f"{row['worst']:,.0f} | {less['total']:,.1f} | {row['flush']:,.1f} | {less['cpu']:,.1f} | {asked} | "
+            f"| {STORES[row['store']]} | {row['groups']} | {NAMES[row['way']]} | {less['step']:,.0f} | "
+            f"{row['worst']:,.0f} | {less['total']:,.1f} | {row['flush']:,.1f} | {less['cpu']:,.1f} | {asked}| "
             f"{row['points']:,} |"
         )
     return "\n".join(lines)
+
+
+def untracked(rows: list[dict[str, Any]], like: dict[str, Any]) -> dict[str, Any]:
+    """Return the fit without tracking beside a row."""
+    return next(row for row in rows if (row["store"], row["groups"], row["way"]) == (*_case(like), "none"))
+
+
+def factors(rows: list[dict[str, Any]]) -> str:
+    """Return how many times less the tracker takes than the pair, by the whole fit and by the process's CPU."""
+    lines = []
+    for row in rows:
+        pair = next((other for other in rows if _case(other) == _case(row) and other["way"] == "logger"), None)
+        if row["way"] in ("tracker", "on_change") and pair is not None:
+            none = untracked(rows, row)
+            whole, cpu = ((pair[key] - none[key]) / max(row[key] - none[key], 1e-9) for key in ("total", "cpu"))
+            lines.append(
+                f"{STORES[row['store']]}, {row['groups']}, {NAMES[row['way']]}: {whole:.1f} times less (CPU {cpu:.1f})"
+            )
+    return "\n".join(lines)
+
+
+def _case(row: dict[str, Any]) -> tuple[str, int]:
+    return row["store"], row["groups"]
 
 
 def main() -> None:
@@ -223,15 +248,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--groups", type=int, nargs="+", default=[1, 8], choices=[1, 2, 4, 8])
-    kinds = ["sqlite", "http-sqlite", "http-postgresql"]
-    parser.add_argument("--store", nargs="+", default=kinds, choices=kinds)
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--store", nargs="+", default=[*STORES], choices=STORES)
+    parser.add_argument("--ways", nargs="+", default=WAYS[1:], choices=WAYS[1:], help="beside no tracking")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with it
     rows = []
     for kind in args.store:
         for groups in args.groups:
-            rows += measure(kind, groups, args.steps, args.ways)
-            print(table(rows), flush=True)
+            rows += measure(kind, groups, args.steps, ["none", *args.ways])
+    step = statistics.median(row["step"] for row in rows if row["way"] == "none")
+    print(f"{args.steps:,} steps; one without tracking took {step / 1e3:.1f} ms")
+    print(f"\n{table(rows)}\n\nagainst {NAMES['logger']}:\n{factors(rows)}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ The figures mean something on an idle machine alone. ``--quick`` shows in second
 import argparse
 import json
 import logging
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -211,6 +213,7 @@ def pacer(times: Times, events: set[int]) -> Any:
 
 def quiet() -> None:
     """Leave the output to the results."""
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -384,6 +387,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fault", nargs="+", default=[*FAULTS], choices=[*FAULTS])
     parser.add_argument("--quick", action="store_true", help="60 steps: shows that it works")
     args = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with it
     steps, flush = (60, 0.5) if args.quick else (args.steps, 10.0)
     quiet()
     rows = []
