@@ -93,23 +93,43 @@ def test_a_boundary_or_a_validation_costs_no_request_of_its_own(
     assert len(of(sink.points, "schedule/phase")) == 99
 
 
-def test_what_overflows_a_batch_holds_up_the_mark_for_some_batches_at_most(tmp_path: Path) -> None:
-    """A validation at every step: each batch overflows, and yet a replay need not begin at the start."""
-    spool, sink = make_spool(tmp_path), Keeps(batch_size=10)
+def overflowing(spool: Spool, steps: int) -> Journal:
+    """A validation of 50 metrics at every step: hardly any batch of 100 ends with one of them."""
     journal, groups = Journal(spool.folder, lambda message: None), [dict[str, Any]()]
     made = recorder(journal, groups)
-    for step in range(100):
+    for step in range(steps):
         record_steps(made, groups, [0.5], step)
-        journal.append(metrics_note(MetricRecord(step, 1, {f"m{index}": 0.5 for index in range(6)})))
-    delivery, marks = Delivery(sink, spool, journal, Thinning(), {}), list[tuple[int, int]]()
+        journal.append(metrics_note(MetricRecord(step, 1, {f"m{index}": 0.5 for index in range(50)})))
+    return journal
+
+
+def test_what_overflows_a_batch_holds_up_the_mark_for_some_batches_at_most(tmp_path: Path) -> None:
+    spool, sink = make_spool(tmp_path), Keeps(batch_size=100)
+    delivery, marks = Delivery(sink, spool, overflowing(spool, 60), Thinning(), {}), list[tuple[int, int]]()
     while delivery.fill():
         delivery.push(more=True)
         marks.append(spool.marked())
+    assert len(marks) >= 27
     assert all(later > earlier for earlier, later in zip(marks, marks[9:], strict=False))
     delivery.push()
     spool.release()
-    assert len(sink.points) == len(set(sink.points)) == 700
-    assert max(map(len, sink.batches)) <= 10
+    assert len(sink.points) == len(set(sink.points)) == 60 * 51
+    assert max(map(len, sink.batches)) <= 100
+
+
+@pytest.mark.parametrize("pushes", [1, 5, 12])
+def test_what_overflows_a_batch_is_delivered_after_a_kill(tmp_path: Path, pushes: int) -> None:
+    spool, sink = make_spool(tmp_path), Keeps(batch_size=100)
+    journal = overflowing(spool, 60)
+    killed = Delivery(sink, spool, journal, Thinning(), {})
+    for _ in range(pushes):
+        assert killed.fill()
+        killed.push(more=True)
+    assert killed.waiting
+    journal.close()
+    Delivery(sink, spool, None, Thinning(), {}).run()
+    spool.release()
+    assert len(set(sink.points)) == 60 * 51
 
 
 def test_a_full_batch_does_not_wait_and_a_part_of_one_waits_its_time(spool: Spool | None) -> None:
