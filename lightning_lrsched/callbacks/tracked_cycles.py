@@ -118,7 +118,8 @@ class TrackedCycles:
             facts = {"cycle": cycle.cycle, "role": roles, "step": kept.step, "epoch": kept.epoch, "lr": kept.lr}
             if self._upload:
                 name = f"cycle-{cycle.cycle}-{roles.replace('+', '-')}"
-                facts |= {"complete": cycle.complete, "mode": getattr(callback, "mode", "min"), "monitor": monitor}
+                facts |= {"complete": cycle.complete, "mode": getattr(callback, "mode", "min")}
+                facts |= {"monitor": monitor, "score": kept.score}
                 path = kept.path if "://" in kept.path else Path(kept.path).absolute()
                 writer.task(models.checkpoint(path, key, name, facts, metrics=metrics, axis=axis, timestamp=timestamp))
         if self._upload and new:

@@ -186,28 +186,31 @@ def _models(client: "MlflowClient", experiment: str, run_id: str) -> Iterator[An
 
 def _of_model(client: "MlflowClient", model: Any) -> Member:
     """Return a member of a run; its path names the model."""
-    facts, metrics = model.params, {metric.key: metric.value for metric in model.metrics or ()}
-    lr, monitor = facts.get("lr", "None"), facts.get("monitor", "None")
+    facts: dict[str, Any] = {name: None if value == "None" else value for name, value in model.params.items()}
+    lr, score = (None if facts.get(name) is None else float(facts[name]) for name in ("lr", "score"))
     return Member(
         f"models:/{model.model_id}",
         int(facts["cycle"]),
         facts["role"],
         int(facts["step"]),
-        metrics.get(f"checkpoint/{monitor}"),
-        None if lr == "None" else float(lr),
+        score,
+        lr,
         facts.get("complete") == "True",
-        None if monitor == "None" else monitor,
-        facts.get("mode", "min"),
+        facts.get("monitor"),
+        facts.get("mode") or "min",
         best="lrsched.best" in model.tags,
     )
 
 
 def _recommended(members: list[Member]) -> list[Member]:
-    """Mark the best end of a completed cycle."""
+    """Mark the best end of a completed cycle, as the ledger of a CycleCheckpoint would."""
     ends = [one for one in members if one.complete and "end" in one.role]
     scored = [one for one in ends if one.score is not None and not math.isnan(one.score)]
     sign = 1.0 if members[0].mode == "min" else -1.0
-    chosen = min(scored, key=lambda one: sign * (one.score or 0.0)) if scored else (ends[-1] if ends else None)
+    unmeasured = next(
+        (one for one in reversed(ends) if one.score is None), None
+    )  # a metric that was NaN is none of them
+    chosen = min(scored, key=lambda one: sign * (one.score or 0.0)) if scored else unmeasured
     return [replace(one, recommended=one is chosen) for one in members]
 
 

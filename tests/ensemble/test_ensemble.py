@@ -256,6 +256,26 @@ def test_all_of_a_long_run_are_found(tmp_path: Path) -> None:
     assert [one.cycle for one in find_members(run.info.run_id, uri)] == list(range(130))
 
 
+def test_an_end_that_diverged_is_not_recommended_from_a_run_either(tmp_path: Path) -> None:
+    """MLflow keeps no NaN of a model, but the run says that it was measured."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+    class Diverges(Net):
+        def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
+            self.log("val_loss", math.nan)
+
+    checkpoint = CycleCheckpoint("val_loss", keep="end", dirpath=tmp_path / "cycles", validate_at_end=True)
+    tracker = MLflowTracker(uri, "study")
+    make_trainer(tmp_path, LearningRateScheduler(SGDR(8)), checkpoint, tracker, max_epochs=4).fit(Diverges(), *data())
+    assert checkpoint.recommended is None
+    assert tracker.run_id is not None
+    members = find_members(tracker.run_id, uri)
+    assert [(one.step, math.isnan(one.score or 0.0), one.recommended) for one in members] == [
+        (8, True, False),
+        (16, True, False),
+    ]
+
+
 def test_an_mlflow_run_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
