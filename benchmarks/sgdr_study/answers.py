@@ -8,10 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from benchmarks.sgdr_study.paired import Crossing, Difference, crossing, difference
-from benchmarks.sgdr_study.results import Members, Result, Runs
+from benchmarks.sgdr_study.results import WARMED, Members, Result, Runs
 
 RULER = "step"
-WARMED = " + warmup"
 SHORTEST_CYCLE = 4
 """Cycles of fewer epochs have no middle that is worth a look."""
 

@@ -8,11 +8,19 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks.sgdr_study.ensembles import Examiner, cycle_end_files
-from benchmarks.sgdr_study.results import DECIMALS, Members, Result
+from benchmarks.sgdr_study.results import DECIMALS, WARMED, Members, Result
 from lightning_lrsched import SGDR
 from lightning_lrsched.configs import ClassPath
 from lightning_lrsched.plan import Plan
-from lightning_lrsched.sweep import Combination, SweepConfig, combinations
+from lightning_lrsched.sweep import (
+    Combination,
+    SweepConfig,
+    candidates,
+    finished_runs,
+    selected,
+    selecting,
+    shared_fingerprint,
+)
 from lightning_lrsched.units import RunLength
 
 COUNTS = (2, 3, 4)
@@ -20,24 +28,32 @@ COUNTS = (2, 3, 4)
 
 @dataclass(frozen=True)
 class Found:
-    """A finished run, its module, and where it left its checkpoints."""
+    """A finished run, its module, where it left its checkpoints, how long it took, and what it is known by."""
 
     result: Result
     module: ClassPath
     folder: Path
+    seconds: float
+    fingerprint: str
 
 
 def harvest(config: SweepConfig, uri: str) -> list[Found]:
-    """Return every finished run of a sweep, in the order of its combinations."""
+    """Return every finished run that a sweep's rule leaves, in the order of its combinations."""
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(config.experiment)
-    if experiment is None:
-        return []
-    runs = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'", max_results=5000)
-    known = {run.data.tags.get("lrsched.sweep.settings"): run for run in runs}
-    found = [(each, known[each.fingerprint]) for each in combinations(config) if each.fingerprint in known]
+    known = finished_runs(uri, config.experiment, shared_fingerprint(config))
+    wanted, _ = selected(config, uri)
     root = Path(config.folder) / (config.name or config.experiment)
-    return [Found(_result(each, run, client), each.module, root / each.folder) for each, run in found]
+    return [
+        _found(each, known[each.fingerprint], client, _folder(root, each))
+        for each in wanted
+        if each.fingerprint in known
+    ]
+
+
+def harvest_candidates(config: SweepConfig, uri: str) -> list[Found]:
+    """Return the runs that a sweep's rule chose by."""
+    tried = {each.fingerprint for each in candidates(config)}
+    return [each for each in harvest(selecting(config), uri) if each.fingerprint in tried] if tried else []
 
 
 def measured(found: Sequence[Found]) -> list[Members]:
@@ -60,8 +76,20 @@ def measured(found: Sequence[Found]) -> list[Members]:
     return rows
 
 
+def _found(combination: Combination, run: Run, client: MlflowClient, folder: Path) -> Found:
+    """Return what a run gave and took."""
+    seconds = (run.info.end_time - run.info.start_time) / 1000
+    return Found(_result(combination, run, client), combination.module, folder, seconds, combination.fingerprint)
+
+
+def _folder(root: Path, combination: Combination) -> Path:
+    """Return where a run left its checkpoints, whatever its schedule was called then: its settings are at the end."""
+    own = combination.folder
+    return next(root.glob(f"*-{own.rpartition('-')[2]}"), root / own)
+
+
 def _result(combination: Combination, run: Run, client: MlflowClient) -> Result:
-    """Return one run with its curves."""
+    """Return one run with its curves; a schedule that is there with and without warmup has two names."""
     curves = {}
     for key in DECIMALS:
         if key in run.data.metrics:
@@ -70,20 +98,17 @@ def _result(combination: Combination, run: Run, client: MlflowClient) -> Result:
     if "test_error" in curves:
         del curves["test_loss"]
     warmup = "" if combination.warmup is None else str(combination.warmup.duration)
+    name = combination.schedule
+    if warmup and not name.endswith(WARMED):
+        name += WARMED
     per_epoch = int(run.data.params["schedule/steps_per_epoch"])
     stops = _cycle_stops(combination, int(run.data.params["schedule/total_steps"]), per_epoch)
-    lr = combination.lr or 0.0
-    return Result(combination.schedule, warmup, lr, combination.seed, per_epoch, stops, curves)
+    return Result(name, warmup, combination.lr or 0.0, combination.seed, per_epoch, stops, curves)
 
 
 def _cycle_stops(combination: Combination, steps: int, per_epoch: int) -> tuple[int, ...]:
-    """Return the epochs after which cycles end, to the first end beyond the run, for schedules that restart.
-
-    The study gives cycles in epochs, so they are the same in a longer run: it shows where a cut one would have ended.
-    """
+    """Return the epochs after which cycles end for a schedule that restarts; a cut one where it would have ended."""
     if not isinstance(combination.main, SGDR):
         return ()
-    timeline = Plan(combination.main, warmup=combination.warmup).resolve(RunLength(4 * steps, per_epoch))
-    last = timeline.cycle_at(steps)
-    stops = [timeline.cycle(index).stop or 0 for index in range(last + 1)]
-    return tuple(stop // per_epoch for stop in stops)
+    timeline = Plan(combination.main, warmup=combination.warmup).resolve(RunLength(steps, per_epoch))
+    return tuple((cycle.planned_stop or cycle.stop or steps) // per_epoch for cycle in timeline.cycles())

@@ -2,13 +2,14 @@
 
 import csv
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.sgdr_study.harvest import harvest, measured
+from benchmarks.sgdr_study.harvest import harvest, harvest_candidates, measured
 from benchmarks.sgdr_study.results import Members, Result, read_members, read_results, write_members, write_results
 from benchmarks.sgdr_study.text import Topics
-from lightning_lrsched.sweep import load_sweep
+from lightning_lrsched.sweep import SweepConfig
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "study.md"
@@ -35,10 +36,6 @@ class Place:
         """The tracking URI of the runs."""
         return f"sqlite:///{(self.build / 'mlflow.db').absolute()}"
 
-    def trained(self, experiment: str) -> list[Result]:
-        """Return the finished runs of an experiment, from MLflow."""
-        return [each.result for each in harvest(load_sweep(self.build / f"{experiment}.yaml"), self.store)]
-
     def read(self, experiment: str) -> list[Result]:
         """Return the runs of an experiment, from its file of figures; none if there is none."""
         return read_results(self.figures / f"{experiment}.csv")
@@ -52,29 +49,45 @@ class Place:
         with (self.figures / "floor.csv").open(encoding="utf-8", newline="") as file:
             return float(next(csv.DictReader(file))["nats"])
 
-    def keep(self, experiment: str, chosen: dict[str, float] | None = None) -> None:
-        """Write the file of figures of an experiment.
+    def keep(self, name: str, config: SweepConfig, others: SweepConfig | None = None, *, ends: bool = True) -> None:
+        """Write the files of figures of an experiment: its runs, those that chose the lrs, and what cycle ends give.
 
         Args:
-            experiment: its name.
-            chosen: the lr of each schedule that the rule has chosen; a run at another lr gets the lr into its name.
-                None if no lr was chosen.
+            name: of the files.
+            config: the sweep.
+            others: a sweep of the same with other lrs, each of which gets the lr into its name.
+            ends: whether cycle ends are put together.
         """
         self.figures.mkdir(parents=True, exist_ok=True)
-        found = harvest(load_sweep(self.build / f"{experiment}.yaml"), self.store)
-        for index, each in enumerate(found):
-            one = each.result
-            if chosen is not None and one.lr != chosen[one.schedule]:
-                found[index] = replace(each, result=replace(one, schedule=f"{one.schedule}, lr {one.lr:g}"))
-        write_results(self.figures / f"{experiment}.csv", [each.result for each in found])
-        if together := measured(found):
-            write_members(self.figures / f"{experiment}-ends.csv", together)
+        found, tried = harvest(config, self.store), harvest_candidates(config, self.store)
+        known = {each.fingerprint for each in found}
+        for each in [] if others is None else harvest(others, self.store):
+            if each.fingerprint not in known:
+                one = each.result
+                found.append(replace(each, result=replace(one, schedule=f"{one.schedule}, lr {one.lr:g}")))
+        write_results(self.figures / f"{name}.csv", [each.result for each in found])
+        if tried:
+            losses = [replace(each.result, curves={"val_loss": each.result.curves["val_loss"]}) for each in tried]
+            write_results(self.figures / f"{name}-select.csv", losses)
+        if ends and (together := measured(found)):
+            write_members(self.figures / f"{name}-ends.csv", together)
+        self._keep_time(name, [each.seconds for each in (*tried, *found)])
 
-    def keep_grid(self, experiment: str) -> None:
-        """Write the file of figures of the runs that chose the lrs: their validation loss alone."""
-        self.figures.mkdir(parents=True, exist_ok=True)
-        runs = [replace(each, curves={"val_loss": each.curves["val_loss"]}) for each in self.trained(experiment)]
-        write_results(self.figures / f"{experiment}.csv", runs)
+    def times(self) -> dict[str, tuple[int, float, float]]:
+        """Return how many runs each experiment took, and their seconds: of all together, and of the shortest."""
+        path = self.figures / "times.csv"
+        if not path.exists():
+            return {}
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {row["experiment"]: (int(row["runs"]), float(row["seconds"]), float(row["shortest"])) for row in rows}
+
+    def _keep_time(self, name: str, seconds: Sequence[float]) -> None:
+        """Write how long the runs of an experiment took, by their own clocks."""
+        times = self.times() | {name: (len(seconds), sum(seconds), min(seconds))}
+        lines = [f"{key},{runs},{total:.0f},{least:.1f}" for key, (runs, total, least) in sorted(times.items())]
+        text = "\n".join(["experiment,runs,seconds,shortest", *lines]) + "\n"
+        (self.figures / "times.csv").write_text(text, encoding="utf-8")
 
     def keep_floor(self) -> None:
         """Write the unigram floor, which depends on the text that this Python brings with it."""

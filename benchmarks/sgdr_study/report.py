@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from benchmarks.sgdr_study import pictures, tables
-from benchmarks.sgdr_study.answers import EXPERIMENTS, Experiment
+from benchmarks.sgdr_study.answers import EXPERIMENTS, RULER, Experiment
 from benchmarks.sgdr_study.place import Place
 from benchmarks.sgdr_study.results import Result, Runs, by_schedule
 from lightning_lrsched.cli import main as lrsched
@@ -26,13 +26,16 @@ def blocks(place: Place) -> Iterator[Block]:
     """Yield every table that there are enough runs for, by the name of its block."""
     groups = _groups(place)
     for letter, (runs, experiment) in groups.items():
-        grid = [one for one in place.read(f"{experiment.key}-choose") if one.schedule in runs]
-        yield f"grid {letter}", tables.grid_table(grid)
+        if grid := [one for one in place.read(f"{experiment.key}-select") if one.schedule in runs]:
+            yield f"grid {letter}", tables.grid_table(grid)
         yield f"error {letter}", tables.error_table(runs, experiment)
         yield f"differences {letter}", tables.ruler_table(runs, experiment)
         yield f"against cosine {letter}", tables.cosine_table(runs, experiment)
         yield f"warmed {letter}", tables.warmed_table(runs, experiment)
         yield f"targets {letter}", tables.target_table(runs, experiment)
+    narrow = {letter: by_schedule(place.read(f"{each.key}-narrow")) for letter, (_, each) in groups.items()}
+    if any(narrow.values()):
+        yield "rates", tables.rate_table(groups, narrow)
     if groups:
         yield "restarts", tables.restart_table(groups)
         yield "choices", tables.choice_table(groups)
@@ -43,6 +46,8 @@ def blocks(place: Place) -> Iterator[Block]:
         floor = place.floor()
         yield "warmup", tables.warmup_table(warmed, floor)
         yield "floor", [f"The unigram floor is {floor:.3f} nats."]
+    if times := place.times():
+        yield "times", tables.time_table(times)
 
 
 def rewritten(place: Place, page: str) -> str:
@@ -69,10 +74,12 @@ def write_report(place: Place) -> None:
 
 def compare(place: Place) -> None:
     """Have ``lrsched compare`` draw one seed of experiment B, and write its page of all runs beside the runs."""
+    ruler = by_schedule(place.read("study-b"))[RULER][0]
     options = ["--experiment", "study-b", "--tracking-uri", place.store, "--metric", "test_error"]
+    baseline = ["--baseline", f"{ruler.schedule}, lr {ruler.lr:g}"]
     page, picture = str(place.build / "study-b.html"), str(place.images / "study-compare.png")
     one_seed = "params.`sweep/seed` = '0' and attributes.status = 'FINISHED'"
-    for more in (["--html", page], ["--png", picture, "--filter", one_seed]):
+    for more in (["--html", page, *baseline], ["--png", picture, "--filter", one_seed]):
         if lrsched(["compare", *options, *more]):
             raise SystemExit("the comparison failed; the lines above say why")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SETTINGS = ("schedule", "warmup", "lr", "seed", "epoch_steps", "cycle_stops")
+WARMED = " + warmup"
 DECIMALS = {"test_error": 2, "val_loss": 4, "test_loss": 4}
 """The metrics that are kept, and their decimals; an error over 2,500 images is a multiple of 0.04%."""
 

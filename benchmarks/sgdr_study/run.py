@@ -1,8 +1,4 @@
-"""Runs the study, or what is missing of it: chooses each schedule's lr, trains, and writes the report.
-
-One rule chooses the lr of each schedule from the same grid: the lowest validation loss of the recommended model at the
-end of the budget, with a seed that is not reported. The test data has no part in it.
-"""
+"""Runs the study, or what is missing of it: trains by ``lrsched sweep``, keeps the figures, and writes the report."""
 
 import argparse
 import sys
@@ -15,15 +11,13 @@ import yaml
 
 from benchmarks.sgdr_study.place import Place, published, tried
 from benchmarks.sgdr_study.report import compare, write_report
-from benchmarks.sgdr_study.results import lowest
 from lightning_lrsched.cli import main as lrsched
 from lightning_lrsched.configs import load_document
+from lightning_lrsched.sweep import SweepConfig, load_sweep
 
 CONFIGS = Path(__file__).parent / "configs"
 EXPERIMENTS = ("a", "b", "c", "d", "d-pre")
-CHOOSING = {"seeds": [100], "callbacks": []}
-CHOSEN = ("a", "b", "c")  # experiments whose lrs are chosen; the others report their whole grid
-PAPER_RATES = {"b": {"step": (0.05, 0.1)}}  # at which the paper shows its step schedule, whatever the rule chooses
+PAPER, NARROW = "-paper", "-narrow"  # files more of an experiment: other lrs than the rule chooses
 QUICK = CONFIGS / "quick.yaml"
 
 
@@ -32,30 +26,29 @@ def prepared(place: Place, name: str, changed: Mapping[str, Any]) -> Path:
     document = {**load_document(CONFIGS / f"{name}.yaml"), **changed}
     document["folder"] = str(place.build / "checkpoints")
     place.build.mkdir(parents=True, exist_ok=True)
-    path = place.build / f"{document['experiment']}.yaml"
+    path = place.build / f"study-{name}.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return path
 
 
-def train(place: Place, path: Path) -> None:
-    """Train what a sweep lacks."""
+def train(place: Place, path: Path) -> SweepConfig:
+    """Train what a sweep lacks, and return the sweep."""
     print(f"== {path.stem} ({time.strftime('%H:%M:%S')})", flush=True)
     if failed := lrsched(["sweep", str(path), "--tracking-uri", place.store]):
         raise SystemExit(failed)
+    return load_sweep(path)
 
 
-def run(place: Place, name: str, changed: Mapping[str, Any]) -> None:
+def run(place: Place, name: str, changed: Mapping[str, Mapping[str, Any]]) -> None:
     """Train what is missing of an experiment, and keep its figures."""
-    lrs, chosen = {}, None
-    if name in CHOSEN:
-        experiment = f"study-{name}-choose"
-        train(place, prepared(place, name, {**changed, "experiment": experiment, **CHOOSING}))
-        chosen = lowest(place.trained(experiment))
-        place.keep_grid(experiment)
-        paper = PAPER_RATES.get(name, {})
-        lrs = {"lrs": {schedule: sorted({lr, *paper.get(schedule, ())}) for schedule, lr in chosen.items()}}
-    train(place, prepared(place, name, {**changed, **lrs}))
-    place.keep(f"study-{name}", chosen)
+    sweeps = {
+        more: train(place, prepared(place, f"{name}{more}", changed.get(f"{name}{more}", {})))
+        for more in ("", PAPER, NARROW)
+        if (CONFIGS / f"{name}{more}.yaml").exists() and (not more or not changed or f"{name}{more}" in changed)
+    }
+    place.keep(f"study-{name}", sweeps[""], sweeps.get(PAPER))
+    if NARROW in sweeps:
+        place.keep(f"study-{name}{NARROW}", sweeps[NARROW], ends=False)
 
 
 def main() -> int:
@@ -69,8 +62,8 @@ def main() -> int:
     place = tried(args.quick) if args.quick else published()
     if not args.report:
         small = load_document(QUICK) if args.quick else {}
-        for name in small or args.only:
-            run(place, name, small.get(name, {}))
+        for name in [each for each in EXPERIMENTS if each in (small or args.only)]:
+            run(place, name, small)
         place.keep_floor()
         compare(place)
     write_report(place)

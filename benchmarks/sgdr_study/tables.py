@@ -53,6 +53,20 @@ def grid_table(results: Sequence[Result]) -> list[str]:
     return table(["validation loss", *(f"lr {lr:g}" for lr in lrs)], rows)
 
 
+def rate_table(groups: Mapping[str, tuple[Runs, Experiment]], others: Mapping[str, Runs]) -> list[str]:
+    """Return the metric at the end at the chosen rate, and at the rate of a narrower grid where that is another."""
+    labels, found, digits = [], [], []
+    for letter, (runs, experiment) in groups.items():
+        for name, each in others[letter].items():
+            ours, theirs = ([one.value(experiment.metric) for one in some] for some in (runs[name], each))
+            told = spread(ours, experiment.digits), spread(theirs, experiment.digits)
+            labels.append([letter, name, f"{runs[name][0].lr:g}", told[0], f"{each[0].lr:g}", told[1]])
+            found.append([difference(ours, theirs)])
+            digits.append(experiment.digits)
+    head = ["", "schedule", "lr", "at the end", "lr of the narrow grid", "at the end", "difference"]
+    return table(head, [[*label, *row] for label, row in zip(labels, _each_starred(found, digits), strict=True)])
+
+
 def error_table(runs: Runs, experiment: Experiment) -> list[str]:
     """Return the metric of the recommended model: mean and deviation over the seeds, at the end with its interval."""
     metric, digits, shown = experiment.metric, experiment.digits, experiment.shown(runs)
@@ -177,3 +191,15 @@ def warmup_table(groups: Mapping[str, Sequence[Result]], floor: float) -> list[s
             found.append([difference([warmed[True][s] for s in seeds], [warmed[False][s] for s in seeds])])
     head = ["model", "lr", "no warmup", "dead", "100 steps", "dead", "difference"]
     return table(head, [[*label, *row] for label, row in zip(labels, starred(found, 3), strict=True)])
+
+
+def time_table(times: Mapping[str, tuple[int, float, float]]) -> list[str]:
+    """Return how many runs each experiment took, the sum of their own durations, and the shortest of them."""
+    rows: list[list[object]] = [
+        [name.removeprefix("study-").upper(), runs, f"{seconds / 60:.1f}", f"{least:.1f}"]
+        for name, (runs, seconds, least) in times.items()
+    ]
+    runs, seconds = sum(each[0] for each in times.values()), sum(each[1] for each in times.values())
+    return table(
+        ["experiment", "runs", "minutes", "shortest run, s"], [*rows, ["all", runs, f"{seconds / 60:.1f}", ""]]
+    )

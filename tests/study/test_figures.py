@@ -10,10 +10,12 @@ from benchmarks.sgdr_study.answers import EXPERIMENTS
 from benchmarks.sgdr_study.place import PAGE, published
 from benchmarks.sgdr_study.report import rewritten
 from benchmarks.sgdr_study.results import by_schedule, lowest
-from benchmarks.sgdr_study.run import PAPER_RATES
+from benchmarks.sgdr_study.run import CONFIGS, PAPER
+from lightning_lrsched.configs import load_document
 
 PLACE = published()
-LEAST_SEEDS = {"study-a": 3, "study-b": 5, "study-c": 3, "study-d": 5, "study-d-pre": 3}
+_NAMES = ("a", "a-narrow", "b", "b-narrow", "c", "d", "d-pre")
+LEAST_SEEDS = {f"study-{name}": 5 for name in _NAMES}
 MOST_BYTES = 1_000_000
 
 
@@ -47,18 +49,34 @@ def test_every_run_of_an_experiment_has_the_same_seeds_and_the_same_budget(exper
 @pytest.mark.parametrize("letter", EXPERIMENTS)
 def test_the_lrs_are_those_that_the_rule_chooses_with_a_seed_that_is_not_reported(letter: str) -> None:
     key = EXPERIMENTS[letter].key
-    grid, results = PLACE.read(f"{key}-choose"), PLACE.read(key)
+    grid, results = PLACE.read(f"{key}-select"), PLACE.read(key)
     assert not {one.seed for one in grid} & {one.seed for one in results}
     chosen = lowest(grid)
-    paper = {
-        f"{schedule}, lr {lr:g}": lr
-        for schedule, lrs in PAPER_RATES.get(letter.lower(), {}).items()
-        for lr in lrs
-        if lr != chosen[schedule]
-    }
-    assert {name: runs[0].lr for name, runs in by_schedule(results).items()} == chosen | paper
+    more = CONFIGS / f"{letter.lower()}{PAPER}.yaml"
+    paper = load_document(more) if more.exists() else {"schedules": {}, "lrs": []}
+    shown = {f"{name}, lr {lr:g}": lr for name in paper["schedules"] for lr in paper["lrs"] if lr != chosen[name]}
+    assert {name: runs[0].lr for name, runs in by_schedule(results).items()} == chosen | shown
+
+
+@pytest.mark.parametrize("letter", EXPERIMENTS)
+def test_one_grid_is_tried_for_all_and_no_choice_lies_at_its_edge(letter: str) -> None:
+    grid = PLACE.read(f"{EXPERIMENTS[letter].key}-select")
+    chosen = lowest(grid)
     tried = {name: {one.lr for one in grid if one.schedule == name} for name in chosen}
-    assert len({frozenset(lrs) for lrs in tried.values()}) == 1, "one grid for all schedules"
+    common = set.intersection(*tried.values())
+    assert len(common) >= 3
+    for name, lrs in tried.items():
+        assert min(lrs) < chosen[name] < max(lrs), name
+        assert all(lr < min(common) or lr > max(common) for lr in lrs - common), name
+
+
+def test_the_time_is_the_sum_of_what_the_runs_recorded() -> None:
+    counts = {key: len({(r.schedule, r.warmup, r.lr, r.seed) for r in PLACE.read(key)}) for key in LEAST_SEEDS}
+    grids = {key: len({(r.schedule, r.lr) for r in PLACE.read(f"{key}-select")}) for key in LEAST_SEEDS}
+    assert {key: runs for key, (runs, _, _) in PLACE.times().items()} == {
+        key: counts[key] + grids[key] for key in LEAST_SEEDS
+    }
+    assert all(0 < shortest * runs <= seconds + runs for runs, seconds, shortest in PLACE.times().values())
 
 
 def test_the_figures_are_small() -> None:
