@@ -23,7 +23,7 @@ from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLfl
 EXTRAS = ("mlflow", "matplotlib", "rich", "plotext", "plotly", "jsonargparse")
 TESTS = Path(__file__).resolve().parent
 LRSCHED = str(Path(sys.executable).parent / "lrsched")
-MODEL = "from modules import SmallModule\nmodel = SmallModule()\n"
+MODEL = "from modules import SmallModule\nmodel = SmallModule(rows=160)\n"
 
 
 class Plain(BoringModel):

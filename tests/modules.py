@@ -7,11 +7,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 class SmallModule(L.LightningModule):
-    """A linear regression with its own data: 50 batches of 8 an epoch."""
+    """A linear regression with its own data: 50 batches of 8 an epoch, or as many as its rows make."""
 
-    def __init__(self, lr: float = 0.1) -> None:
+    def __init__(self, lr: float = 0.1, rows: int = 400) -> None:
         super().__init__()
         self.lr = lr
+        self.rows = rows
         self.layer = nn.Linear(4, 1)
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
@@ -36,6 +37,6 @@ class SmallModule(L.LightningModule):
 
     def _loader(self, seed: int) -> DataLoader[tuple[Tensor, ...]]:
         generator = torch.Generator().manual_seed(seed)
-        inputs = torch.randn(400, 4, generator=generator)
-        targets = inputs.sum(1, keepdim=True) + torch.randn(400, 1, generator=generator)
+        inputs = torch.randn(self.rows, 4, generator=generator)
+        targets = inputs.sum(1, keepdim=True) + torch.randn(self.rows, 1, generator=generator)
         return DataLoader(TensorDataset(inputs, targets), batch_size=8)

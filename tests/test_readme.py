@@ -35,7 +35,7 @@ def example_plan() -> Plan:
 def test_the_example_trains_and_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    scope: dict[str, object] = {"model": SmallModule()}
+    scope: dict[str, object] = {"model": SmallModule(rows=160)}
     exec(block_with("trainer.fit"), scope)
     files = [path.name for path in tmp_path.glob("lightning_logs/version_0/checkpoints/*.ckpt")]
     assert {name.partition("-")[0] for name in files} == {"cycle=0", "cycle=1", "cycle=2"}
