@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.sgdr_study.answers import Experiment, choices, gains, restarted, restarts, targets
 from benchmarks.sgdr_study.paired import Difference, mean_interval
-from benchmarks.sgdr_study.results import Members, Result, Runs
+from benchmarks.sgdr_study.results import WARMED, Members, Result, Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Groups = Mapping[str, tuple[Runs, Experiment]]
 DPI = 110
+MOST_CURVES = 12
 UNITS = {"test_error": "test error, %", "test_loss": "test loss, nats"}
 
 
@@ -58,12 +59,13 @@ def anytime_picture(groups: Groups, path: Path) -> None:
     figure, panels = _panels(groups, height=5.2)
     for axes, (letter, (runs, experiment)) in zip(panels, groups.items(), strict=True):
         again = restarted(runs)
-        for name, each in runs.items():
+        shown = _few(runs)
+        for name, each in shown.items():
             curve = np.array([one.anytime(experiment.metric) for one in each]).mean(0)
             bold = name in again or name == "step"
             style = {"linewidth": 1.8} if bold else {"linewidth": 0.9, "linestyle": "--"}
             axes.plot(range(1, len(curve) + 1), curve, label=name, color=_color(runs, name), **style)
-        _scale(axes, runs, experiment)
+        _scale(axes, shown, experiment)
         axes.set_title(_title(letter, runs), fontsize=9)
         axes.legend(fontsize=6, ncols=2)
     _save(figure, path)
@@ -150,6 +152,13 @@ def warmup_picture(groups: Mapping[str, Sequence[Result]], floor: float, path: P
     lines = [panels[0].plot([], [], color=color)[0] for color in ("C3", "C0")]
     figure.legend(lines, ["no warmup", "warmup of 100 steps"], loc="outside upper center", ncols=2, fontsize=8)
     _save(figure, path)
+
+
+def _few(runs: Runs) -> Runs:
+    """Return as many schedules as can be told apart: where there are many, those without warmup at the chosen lr."""
+    if len(runs) <= MOST_CURVES:
+        return runs
+    return {name: each for name, each in runs.items() if not name.endswith(WARMED) and ", lr " not in name}
 
 
 def _panels(

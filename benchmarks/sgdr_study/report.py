@@ -8,8 +8,10 @@ from benchmarks.sgdr_study.answers import EXPERIMENTS, RULER, Experiment
 from benchmarks.sgdr_study.place import Place
 from benchmarks.sgdr_study.results import Result, Runs, by_schedule
 from lightning_lrsched.cli import main as lrsched
+from lightning_lrsched.sweep import finished_runs, load_sweep, selected, shared_fingerprint
 
 LOWEST_SEEDS = 2
+DRAWN = (RULER, "SGDR T_0=200", "SGDR T_0=10 x2", "1cycle")  # of experiment B, by lrsched compare
 Block = tuple[str, list[str]]
 
 
@@ -73,15 +75,27 @@ def write_report(place: Place) -> None:
 
 
 def compare(place: Place) -> None:
-    """Have ``lrsched compare`` draw one seed of experiment B, and write its page of all runs beside the runs."""
+    """Have ``lrsched compare`` draw some runs of experiment B, and write its page of all runs beside the runs."""
     ruler = by_schedule(place.read("study-b"))[RULER][0]
-    options = ["--experiment", "study-b", "--tracking-uri", place.store, "--metric", "test_error"]
+    options = ["--tracking-uri", place.store, "--metric", "test_error"]
+    page = ["--experiment", "study-b", "--html", str(place.build / "study-b.html")]
     baseline = ["--baseline", f"{ruler.schedule}, lr {ruler.lr:g}"]
-    page, picture = str(place.build / "study-b.html"), str(place.images / "study-compare.png")
-    one_seed = "params.`sweep/seed` = '0' and attributes.status = 'FINISHED'"
-    for more in (["--html", page, *baseline], ["--png", picture, "--filter", one_seed]):
+    picture = ["--png", str(place.images / "study-compare.png"), "--run", *_drawn(place)]
+    for more in ([*page, *baseline], picture):
         if lrsched(["compare", *options, *more]):
             raise SystemExit("the comparison failed; the lines above say why")
+
+
+def _drawn(place: Place) -> list[str]:
+    """Return the ids of one seed's runs of a few schedules of experiment B."""
+    config = load_sweep(place.build / "study-b.yaml")
+    runs = finished_runs(place.store, config.experiment, shared_fingerprint(config))
+    wanted, _ = selected(config, place.store)
+    return [
+        str(runs[each.fingerprint].info.run_id)
+        for each in wanted
+        if each.seed == config.seeds[0] and each.schedule in DRAWN and each.warmup is None
+    ]
 
 
 def _groups(place: Place) -> dict[str, tuple[Runs, Experiment]]:
