@@ -128,11 +128,20 @@ def test_down_from_the_start(tmp_path: Path, server: Server, proxy: Proxy) -> No
 
 @pytest.mark.parametrize("mode", ["down", 500, 429, 503, "cut", "reply lost"])
 def test_ill_in_the_middle_and_well_again(tmp_path: Path, server: Server, proxy: Proxy, mode: str | int) -> None:
+    asked: list[int] = []
+
+    def ill() -> None:
+        proxy.mode = mode
+        asked.append(len(proxy.requests))
+
     def well() -> None:
+        deadline = time.monotonic() + 20
+        while mode != "down" and len(proxy.requests) == asked[0] and time.monotonic() < deadline:
+            time.sleep(0.05)  # a slow machine has not tried to deliver yet
         time.sleep(1.5)  # long enough for a delivery to fail
         proxy.mode = "ok"
 
-    watch = Watch({80: lambda: setattr(proxy, "mode", mode), 200: well})
+    watch = Watch({80: ill, 200: well})
     done, told = told_of(lambda: fit(tmp_path, proxy.uri, watch))
     done.check()
     assert len(told) == 1
