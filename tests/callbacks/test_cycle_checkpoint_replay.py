@@ -103,6 +103,42 @@ def test_a_best_file_that_is_gone_is_told_and_never_named(tmp_path: Path) -> Non
     assert files(tmp_path / "cycles") == second.best_model_paths
 
 
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+def test_what_a_resume_chooses_otherwise_leaves_no_file_of_the_last_cycle(tmp_path: Path) -> None:
+    def run(best: int, *others: Callback, **given: Any) -> CycleCheckpoint:
+        checkpoint = CycleCheckpoint("val_loss", keep="best", dirpath=tmp_path / "cycles")
+        callbacks = [LearningRateScheduler(SGDR(5)), checkpoint, *others]
+        module = Tiny(score=lambda step: 0.0 if step == best else 1.0)
+        make_trainer(tmp_path, *callbacks, val_check_interval=2).fit(module, **given)
+        return checkpoint
+
+    path = tmp_path / "saved" / "middle.ckpt"
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(18, SavesAt(15, path), Stops(19))
+    assert any("step=18" in name for name in files(tmp_path / "cycles"))
+    resumed = run(20, ckpt_path=path, weights_only=True)
+    assert kept(resumed)[-1] == (3, 20, True)
+    assert files(tmp_path / "cycles") == sorted(resumed.best_model_paths)
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+def test_a_folder_that_was_moved_is_gone_on_with_where_it_is(tmp_path: Path) -> None:
+    def run(name: str, *others: Callback, **given: Any) -> CycleCheckpoint:
+        checkpoint = CycleCheckpoint("val_loss", dirpath=tmp_path / name)
+        callbacks = [LearningRateScheduler(SGDR(5)), checkpoint, *others]
+        make_trainer(tmp_path, *callbacks, val_check_interval=2).fit(Tiny(), **given)
+        return checkpoint
+
+    path = tmp_path / "saved" / "middle.ckpt"
+    with pytest.raises(RuntimeError, match="power cut"):
+        run("here", SavesAt(13, path), Stops(14))
+    (tmp_path / "here").rename(tmp_path / "there")
+    resumed = run("there", ckpt_path=path, weights_only=True)
+    assert [row.cycle for row in resumed.finished_cycles] == [0, 1, 2, 3]
+    assert files(tmp_path / "there") == sorted(one.path for row in resumed.finished_cycles for one in row.kept)
+    assert not (tmp_path / "here").exists()
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["a second fit", "resumed from a file saved after the first"])
 def test_equal_lengths_without_a_schedule_go_on_to_be_counted(tmp_path: Path, again: bool) -> None:
     checkpoint = CycleCheckpoint(every=8, dirpath=tmp_path / "cycles")

@@ -18,7 +18,7 @@ import torch
 from fsspec.core import url_to_fs
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, CosineAnnealingWarmRestarts, SequentialLR
@@ -56,6 +56,29 @@ def test_a_kill_at_any_moment_leaves_only_whole_files(tmp_path: Path) -> None:
     assert all(row["unknown"] == [] for row in seen), "a checkpoint that the list does not know would never be removed"
     assert all(row["missing"] == [] for row in seen), "the list names no file that is not there"
     assert sum(len(row["names"]) for row in seen) > kills
+
+
+class LooksFirst(TorchCheckpointIO):
+    """Looks into the list before each file is written."""
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+        self.written = 0
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        target = Path(str(path).removesuffix(".partial"))
+        listed = json.loads((target.parent / "cycles.json").read_text())["files"]
+        self.unknown += [] if target.name in listed else [target.name]
+        self.written += 1
+        super().save_checkpoint(checkpoint, path, storage_options)
+
+
+def test_the_list_knows_a_file_before_it_is_written(tmp_path: Path) -> None:
+    """A kill right after the file has its name must leave none that nobody would ever remove."""
+    disk = LooksFirst()
+    fit(tmp_path, CycleCheckpoint("val_loss"), plugins=[disk])
+    assert disk.written > 8
+    assert disk.unknown == []
 
 
 RESUMED = pytest.mark.filterwarnings(
