@@ -131,6 +131,9 @@ def test_two_optimizers_have_curves_of_their_own(uri: str, tmp_path: Path) -> No
     run = only_run(uri)
     assert [lr for _, lr in history(uri, run, "lr/SGD/0")] == expected(schedule, 12)
     assert [lr for _, lr in history(uri, run, "lr/Adam/0")] == expected(schedule, 6, LR / 10)
+    steps = [step for step, _ in history(uri, run, "lr/SGD/0")]
+    assert steps == list(range(12)), "the axis is that of the loggers, and not trainer.global_step, which counts both"
+    assert [step for step, _ in history(uri, run, "lr/Adam/0")] in (steps[::2], steps[1::2])
 
 
 def test_names_that_mlflow_refuses_do_not_stop_the_others(uri: str, tmp_path: Path) -> None:
