@@ -6,18 +6,16 @@ Every fit is real, and so are the faults: ``mlflow server`` behind a proxy that 
 file that another process has locked, a spool that cannot be made. A process of its own trains; another one makes the
 fault and is told when it is to begin. In each step everything that the tracker does in the training thread is timed, on
 the clock and as CPU time of the thread: its hooks, the record of the step, the auditor. What an empty function takes so
-is taken off. The table has the median of the steps, the largest hold-up of one, and beside it the largest of a loop
-that takes as long and does nothing: what the machine itself held up. The first step opens the run; it has a column of
-its own. "as untracked" says whether the fit ended with the bits of one without a tracker; "arrived" counts the points
-of the first group's lr in the store after ``lrsched replay``.
+is taken off. The table has the median and the largest of them, and the longest whole step, beside that of the same fit
+without a tracker: threads hold each other up outside of these functions too. The first step opens the run; it has a
+column of its own. "as untracked" says whether the fit ended with the bits of one without a tracker; "arrived" counts
+the points of the first group's lr in the store after ``lrsched replay``.
 
 The figures mean something on an idle machine alone. ``--quick`` shows in seconds that it works, and measures nothing.
 """
 
 import argparse
 import json
-import logging
-import os
 import signal
 import sqlite3
 import subprocess
@@ -25,18 +23,15 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
-from unittest.mock import patch
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-HOOKS = ("on_fit_start", "on_train_batch_start", "on_validation_end", "on_train_epoch_end")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import timed_fit
+
 LOCKED_SECONDS = 7.0
 
 
@@ -76,152 +71,6 @@ FAULTS = {
     "locked": Fault("sqlite locked by another writer, 7 s", http=False),
     "deleted": Fault("run deleted in the middle", http=False),
 }
-
-
-class Worker:
-    """The training process: it imports once, and fits what it is told to, one job after the other."""
-
-    def serve(self) -> None:
-        """Answer each line of the input with a line for each event, and one with the result."""
-        quiet()
-        for line in sys.stdin:
-            job = json.loads(line)
-            tell({"result": self.fit(**job)})
-
-    def fit(  # noqa: PLR0917
-        self, folder: str, uri: str | None, steps: int, groups: int, events: list[int], settings: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Fit once, with the tracker or without; return the weights and what each step paid."""
-        import torch
-
-        from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
-        from tests.callbacks.models import Tiny, loader, make_trainer
-
-        def configure(module: Tiny) -> torch.optim.Optimizer:
-            more: list[dict[str, Any]] = [
-                {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.1 / (index + 2)} for index in range(groups - 1)
-            ]
-            return torch.optim.SGD([{"params": module.parameters()}, *more], lr=0.1)
-
-        times, module = Times(), Tiny(configure)
-        times.calibrate()
-        schedule = LearningRateScheduler(SGDR("20%"), warmup="5%")
-        given = {"deliver_every": 0.5, "request_timeout": 15.0, "flush_timeout": 10.0} | settings
-        tracker = [] if uri is None else [MLflowTracker(uri, "faults", **given)]
-        with timed(times):
-            callbacks = [schedule, *tracker, pacer(times, set(events))]
-            trainer = make_trainer(Path(folder), *callbacks, max_epochs=2)
-            trainer.fit(module, loader(steps // 2))
-        run = tracker[0].run_id if tracker else None
-        return {"weights": [module.weight.item(), module.bias.item()], "run": run} | times.summary()
-
-
-class Times:
-    """What each step pays for tracking, in nanoseconds."""
-
-    def __init__(self) -> None:
-        self.wall: list[int] = []
-        self.cpu: list[int] = []
-        self.idle: list[int] = []
-        self._step = [0, 0]
-        self._none = [0, 0]
-
-    def add(self, wall: int, cpu: int) -> None:
-        """Count what the tracker did once, less what the clocks take."""
-        self._step[0] += wall - self._none[0]
-        self._step[1] += cpu - self._none[1]
-
-    def calibrate(self) -> None:
-        """Time a function that does nothing."""
-        empty, seen = clocked(self, lambda: None), []
-        for _ in range(1000):
-            empty()
-            seen.append(self._step)
-            self._step = [0, 0]
-        self._none = [int(median(times)) for times in zip(*seen, strict=True)]
-
-    def end_step(self) -> None:
-        """Close a step, and do nothing for as long as the tracker took."""
-        self.wall.append(self._step[0])
-        self.cpu.append(self._step[1])
-        begin = time.perf_counter_ns()
-        while time.perf_counter_ns() - begin < self._step[0] and len(self.wall) > 1:
-            pass
-        self.idle.append(time.perf_counter_ns() - begin)
-        self._step = [0, 0]
-
-    def summary(self) -> dict[str, float]:
-        """Return medians in microseconds and the largest in milliseconds, the first step apart."""
-        return {
-            "opening": self.wall[0] / 1e6,
-            "wall": median(self.wall[1:]) / 1e3,
-            "cpu": median(self.cpu[1:]) / 1e3,
-            "worst": max(self.wall[1:]) / 1e6,
-            "worst_cpu": max(self.cpu[1:]) / 1e6,
-            "idle": max(self.idle[1:]) / 1e6,
-        }
-
-
-@contextmanager
-def timed(times: Times) -> Iterator[None]:
-    """Time everything that the tracker does in the training thread."""
-    from lightning_lrsched import MLflowTracker
-    from lightning_lrsched.callbacks.audit import Auditor
-    from lightning_lrsched.tracking.recorder import StepRecorder
-
-    own = [*((MLflowTracker, name) for name in HOOKS), (StepRecorder, "__call__"), (Auditor, "__call__")]
-    with ExitStack() as stack:
-        for kind, name in own:
-            stack.enter_context(patch.object(kind, name, clocked(times, getattr(kind, name))))
-        yield
-
-
-def clocked(times: Times, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that is timed."""
-
-    def call(*given: Any, **named: Any) -> Any:
-        cpu, wall = time.thread_time_ns(), time.perf_counter_ns()
-        try:
-            return function(*given, **named)
-        finally:
-            end = time.perf_counter_ns()
-            times.add(end - wall, time.thread_time_ns() - cpu)
-
-    return call
-
-
-def pacer(times: Times, events: set[int]) -> Any:
-    """Return a callback that works 2 ms in each step, closes it, and tells the steps at which something happens."""
-    import torch
-    from lightning.pytorch.callbacks import Callback
-
-    class Pacer(Callback):
-        def __init__(self) -> None:
-            self.work = torch.ones(100, 100)
-
-        def on_train_batch_end(self, trainer: Any, *_: object) -> None:
-            end = time.perf_counter() + 0.002
-            while time.perf_counter() < end:
-                self.work @ self.work
-            times.end_step()
-            if trainer.global_step in events:
-                tell({"event": trainer.global_step})
-                sys.stdin.readline()  # until the fault is there
-
-    return Pacer()
-
-
-def quiet() -> None:
-    """Leave the output to the results."""
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def tell(line: dict[str, Any]) -> None:
-    """Write a line of JSON."""
-    print(json.dumps(line), flush=True)
 
 
 class Bench:
@@ -278,6 +127,7 @@ class Bench:
             "name": fault.name,
             "groups": groups,
             "same": found["weights"] == plain["weights"],
+            "untracked": plain["whole"],
             "arrived": arrived,
         }
 
@@ -342,13 +192,14 @@ def delete_run(store: str) -> None:
 def table(rows: list[dict[str, Any]], steps: int) -> str:
     """Return the rows as a table."""
     lines = [
-        "| fault | groups | us a step (median) | CPU us a step (median) | largest hold-up, ms | of it CPU, ms "
-        "| of an idle loop, ms | opening, ms | as untracked | arrived |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| fault | groups | us a step (median) | CPU us a step (median) | largest, ms | of it CPU, ms "
+        "| longest step, ms | untracked, ms | opening, ms | as untracked | arrived |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
         f"| {row['name']} | {row['groups']} | {row['wall']:.1f} | {row['cpu']:.1f} | {row['worst']:.1f} | "
-        f"{row['worst_cpu']:.1f} | {row['idle']:.1f} | {row['opening']:,.0f} | {'yes' if row['same'] else 'NO'} | "
+        f"{row['worst_cpu']:.1f} | {row['whole']:.1f} | {row['untracked']:.1f} | {row['opening']:,.0f} | "
+        f"{'yes' if row['same'] else 'NO'} | "
         f"{row['arrived']:,} of {steps:,} |"
         for row in rows
     ]
@@ -363,7 +214,7 @@ def bench(folder: Path, *, http: bool) -> Iterator[Bench]:
     store = f"sqlite:///{folder / 'server.db'}"
     server = Server(folder, store)
     proxy = Proxy(server.port)
-    command = [sys.executable, __file__, "--worker"]
+    command = [sys.executable, timed_fit.__file__]
     worker = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, start_new_session=True
     )
@@ -389,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with it
     steps, flush = (60, 0.5) if args.quick else (args.steps, 10.0)
-    quiet()
+    timed_fit.quiet()
     rows = []
     http = any(FAULTS[key].http for key in args.fault)
     with tempfile.TemporaryDirectory() as name, bench(Path(name), http=http) as made:
@@ -402,7 +253,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--worker"]:
-        Worker().serve()
-    else:
-        sys.exit(main())
+    sys.exit(main())

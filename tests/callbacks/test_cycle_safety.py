@@ -20,10 +20,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 from torch import Tensor
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, CosineAnnealingWarmRestarts, SequentialLR
 
-from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, TorchScheduler
+from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
 from lightning_lrsched.ensemble import find_members
 from tests.callbacks.interruptions import Stops
 from tests.callbacks.models import LR, Tiny, loader, make_trainer, wavy
@@ -324,49 +322,6 @@ def test_training_stops_after_cycles_without_improvement(tmp_path: Path) -> None
     module = fit(tmp_path, checkpoint, module=Tiny(score=lambda step: abs(step - 8)), max_epochs=10)
     assert kept(checkpoint) == [(0, 5, True), (1, 8, True), (2, 12, True), (3, 16, True)]
     assert module.batches == 20
-
-
-class Annealed(Tiny):
-    def configure_optimizers(self) -> Any:
-        optimizer = SGD(self.parameters(), lr=LR)
-        scheduler = CosineAnnealingWarmRestarts(optimizer, 4)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-@pytest.mark.parametrize("warmup", [None, 3])
-def test_the_modules_own_warm_restarts_have_cycles(tmp_path: Path, warmup: int | None) -> None:
-    checkpoint = CycleCheckpoint("val_loss")
-    wrapped = [] if warmup is None else [LearningRateScheduler(warmup=warmup)]
-    make_trainer(tmp_path, *wrapped, checkpoint, val_check_interval=2).fit(Annealed())
-    ends = [row.end.step for row in checkpoint.finished_cycles if row.end and row.complete]
-    assert ends == list(range(4 + (warmup or 0), 21, 4))
-
-
-def chained(optimizer: Optimizer) -> ChainedScheduler:
-    return ChainedScheduler([ConstantLR(optimizer, 0.5, 4), CosineAnnealingWarmRestarts(optimizer, 3)])
-
-
-def sequential(optimizer: Optimizer) -> SequentialLR:
-    parts = [ConstantLR(optimizer, 0.5, 4), CosineAnnealingWarmRestarts(optimizer, 3)]
-    return SequentialLR(optimizer, parts, [4])
-
-
-@pytest.mark.parametrize("own", [True, False], ids=["of the module", "driven"])
-@pytest.mark.parametrize("interval", ["step", "epoch"])
-@pytest.mark.parametrize(("make", "ends"), [(chained, [3, 6]), (sequential, [7, 10])])
-def test_warm_restarts_inside_another_scheduler_have_cycles(
-    tmp_path: Path, make: Callable[[Optimizer], Any], ends: list[int], interval: str, own: bool
-) -> None:
-    def configured(module: Tiny) -> Any:
-        optimizer = SGD(module.parameters(), lr=LR)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": make(optimizer), "interval": interval}}
-
-    checkpoint, batches = CycleCheckpoint(), 1 if interval == "step" else 2
-    plan = [] if own else [LearningRateScheduler(TorchScheduler(make, interval))]
-    trainer = make_trainer(tmp_path, *plan, checkpoint, max_epochs=11)
-    trainer.fit(Tiny(configured if own else None), loader(batches))
-    found = [row.end.step for row in checkpoint.finished_cycles if row.end and row.complete]
-    assert found[:2] == [batches * end for end in ends]
 
 
 @RESUMED

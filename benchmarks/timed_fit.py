@@ -1,0 +1,166 @@
+"""The process that trains for `tracking_faults.py`, and times what the tracker does in the training thread.
+
+It imports once, and fits what each line of its input asks for, one job after the other. Its output has a line of JSON
+for each event, and one with the result.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+HOOKS = ("on_fit_start", "on_train_batch_start", "on_validation_end", "on_train_epoch_end")
+
+
+def fit(  # noqa: PLR0917
+    folder: str, uri: str | None, steps: int, groups: int, events: list[int], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Fit once, with the tracker or without; return the weights and what each step paid."""
+    import torch
+
+    from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
+    from tests.callbacks.models import Tiny, loader, make_trainer
+
+    def configure(module: Tiny) -> torch.optim.Optimizer:
+        more: list[dict[str, Any]] = [
+            {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.1 / (index + 2)} for index in range(groups - 1)
+        ]
+        return torch.optim.SGD([{"params": module.parameters()}, *more], lr=0.1)
+
+    times, module = Times(), Tiny(configure)
+    times.calibrate()
+    schedule = LearningRateScheduler(SGDR("20%"), warmup="5%")
+    given = {"deliver_every": 0.5, "request_timeout": 15.0, "flush_timeout": 10.0} | settings
+    tracker = [] if uri is None else [MLflowTracker(uri, "faults", **given)]
+    with timed(times):
+        callbacks = [schedule, *tracker, pacer(times, set(events))]
+        trainer = make_trainer(Path(folder), *callbacks, max_epochs=2)
+        trainer.fit(module, loader(steps // 2))
+    run = tracker[0].run_id if tracker else None
+    return {"weights": [module.weight.item(), module.bias.item()], "run": run} | times.summary()
+
+
+class Times:
+    """What each step pays for tracking, in nanoseconds."""
+
+    def __init__(self) -> None:
+        self.wall: list[int] = []
+        self.cpu: list[int] = []
+        self.whole: list[int] = []
+        self._begin = time.perf_counter_ns()
+        self._step = [0, 0]
+        self._none = [0, 0]
+
+    def add(self, wall: int, cpu: int) -> None:
+        """Count what the tracker did once, less what the clocks take."""
+        self._step[0] += wall - self._none[0]
+        self._step[1] += cpu - self._none[1]
+
+    def calibrate(self) -> None:
+        """Time a function that does nothing."""
+        empty, seen = clocked(self, lambda: None), []
+        for _ in range(1000):
+            empty()
+            seen.append(self._step)
+            self._step = [0, 0]
+        self._none = [int(median(times)) for times in zip(*seen, strict=True)]
+
+    def begin_step(self) -> None:
+        """Open a step."""
+        self._begin = time.perf_counter_ns()
+
+    def end_step(self) -> None:
+        """Close a step."""
+        self.whole.append(time.perf_counter_ns() - self._begin)
+        self.wall.append(self._step[0])
+        self.cpu.append(self._step[1])
+        self._step = [0, 0]
+
+    def summary(self) -> dict[str, float]:
+        """Return medians in microseconds and the largest in milliseconds, the first step apart."""
+        return {
+            "opening": self.wall[0] / 1e6,
+            "wall": median(self.wall[1:]) / 1e3,
+            "cpu": median(self.cpu[1:]) / 1e3,
+            "worst": max(self.wall[1:]) / 1e6,
+            "worst_cpu": max(self.cpu[1:]) / 1e6,
+            "whole": max(self.whole[1:]) / 1e6,
+        }
+
+
+@contextmanager
+def timed(times: Times) -> Iterator[None]:
+    """Time everything that the tracker does in the training thread."""
+    from lightning_lrsched import MLflowTracker
+    from lightning_lrsched.callbacks.audit import Auditor
+    from lightning_lrsched.tracking.recorder import StepRecorder
+
+    own = [*((MLflowTracker, name) for name in HOOKS), (StepRecorder, "__call__"), (Auditor, "__call__")]
+    with ExitStack() as stack:
+        for kind, name in own:
+            stack.enter_context(patch.object(kind, name, clocked(times, getattr(kind, name))))
+        yield
+
+
+def clocked(times: Times, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that is timed."""
+
+    def call(*given: Any, **named: Any) -> Any:
+        cpu, wall = time.thread_time_ns(), time.perf_counter_ns()
+        try:
+            return function(*given, **named)
+        finally:
+            end = time.perf_counter_ns()
+            times.add(end - wall, time.thread_time_ns() - cpu)
+
+    return call
+
+
+def pacer(times: Times, events: set[int]) -> Any:
+    """Return a callback that works 2 ms in each step, closes it, and tells the steps at which something happens."""
+    import torch
+    from lightning.pytorch.callbacks import Callback
+
+    class Pacer(Callback):
+        def __init__(self) -> None:
+            self.work = torch.ones(100, 100)
+
+        def on_train_batch_end(self, trainer: Any, *_: object) -> None:
+            end = time.perf_counter() + 0.002
+            while time.perf_counter() < end:
+                self.work @ self.work
+            times.end_step()
+            if trainer.global_step in events:
+                tell({"event": trainer.global_step})
+                sys.stdin.readline()  # until the fault is there
+            times.begin_step()
+
+    return Pacer()
+
+
+def quiet() -> None:
+    """Leave the output to the results."""
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    warnings.filterwarnings("ignore")
+    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def tell(line: dict[str, Any]) -> None:
+    """Write a line of JSON."""
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    quiet()
+    for line in sys.stdin:
+        tell({"result": fit(**json.loads(line))})
