@@ -4,6 +4,7 @@ It imports once, and fits what each line of its input asks for, one job after th
 for each event, and one with the result.
 """
 
+import gc
 import json
 import logging
 import os
@@ -26,6 +27,8 @@ def fit(  # noqa: PLR0917
 ) -> dict[str, Any]:
     """Fit once, with the tracker or without; return the weights and what each step paid."""
     import torch
+
+    gc.collect()  # what the fits before have left: it is not this one's
 
     from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
     from tests.callbacks.models import Tiny, loader, make_trainer
