@@ -19,6 +19,7 @@ _SWEEP, _SETTINGS, _OWNER = "lrsched.sweep", "lrsched.sweep.settings", "lrsched.
 _SPOOL = "lrsched.sweep.spool"  # of a run that was trained to its end: where the points are that MLflow lacks
 _PARENT = "mlflow.parentRunId"
 _PAGE = 1000
+_LAST_REQUEST = 60.0  # seconds for which a fit of this process may still have a request running that it gave up
 
 
 def tracking_uri(given: str | None) -> str:
@@ -118,7 +119,7 @@ class SweepRuns:
         if not (spool / "spool.json").is_file():
             return False
         try:
-            replay(spool, self.client.tracking_uri)
+            replay(spool, self.client.tracking_uri, patience=_LAST_REQUEST)
         except SpoolError as error:
             raise ConfigError(f"{run.info.run_name}: {error}") from error
         self.client.delete_tag(run.info.run_id, _SPOOL)

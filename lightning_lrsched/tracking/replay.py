@@ -59,6 +59,7 @@ def replay(
     *,
     request_timeout: float = 30.0,
     any_experiment: bool = False,
+    patience: float = 0.0,
     progress: Callable[[int], None] = lambda points: None,
 ) -> Replayed:
     """Deliver a spool to its run, and remove it.
@@ -68,12 +69,13 @@ def replay(
         tracking_uri: the store; None for the one that the spool names, which must then need no password in its URI.
         request_timeout: seconds a request may take.
         any_experiment: deliver also if the run is in another experiment than the spool says.
+        patience: seconds to wait for a spool that is in use.
         progress: called with the number of points that were written so far.
 
     Raises:
         SpoolError: if it is no spool, is in use, names no store that can be used, or the run is not the spool's.
     """
-    spool = Spool.open(folder)
+    spool = Spool.open(folder, patience)
     try:
         uri = _uri(spool, tracking_uri)
         client = open_client(uri, request_timeout, retries=3)

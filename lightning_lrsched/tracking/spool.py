@@ -18,10 +18,15 @@ FOLDER = "lrsched_spool"
 _MANIFEST = "spool.json"
 _MARK = struct.Struct("<qq")
 _IN_USE: set[Path] = set()
+_LOOK = 0.05  # seconds between two tries to open a spool that is in use
 
 
 class SpoolError(Exception):
     """A spool that cannot be used; the message says why."""
+
+
+class SpoolInUse(SpoolError):
+    """A spool that a training, its last request or another replay still uses."""
 
 
 class Spool:
@@ -37,8 +42,8 @@ class Spool:
         """Take over a folder; see `create` and `open`."""
         self.folder = folder
         self.manifest = manifest
-        self._lock = lock
         self._mark = os.open(folder / "delivered", os.O_RDWR | os.O_CREAT, 0o600)
+        self._fds: tuple[int, ...] = (self._mark, lock)
 
     @classmethod
     def create(cls, parent: Path, facts: Mapping[str, Any]) -> "Spool":
@@ -62,12 +67,30 @@ class Spool:
         return made
 
     @classmethod
-    def open(cls, folder: Path) -> "Spool":
+    def open(cls, folder: Path, patience: float = 0.0) -> "Spool":
         """Open a spool that a fit has left.
 
+        Args:
+            folder: the spool.
+            patience: seconds to wait for one that is in use. A fit that gave up has a last request running, which a
+                slow store may hold for as long as it takes requests.
+
         Raises:
-            SpoolError: if it is none, or a process still uses it.
+            SpoolInUse: if a process, or a fit of this one, still uses it.
+            SpoolError: if it is none.
         """
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return cls._open_now(folder)
+            except SpoolInUse:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_LOOK)
+
+    @classmethod
+    def _open_now(cls, folder: Path) -> "Spool":
+        """Open a spool, or say why not."""
         try:
             manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -77,7 +100,7 @@ class Spool:
         try:
             return cls(folder, manifest, _locked(folder))
         except BlockingIOError as error:
-            raise SpoolError(f"{folder} is in use: its training, or another replay, is still running") from error
+            raise SpoolInUse(f"{folder} is in use: its training, or another replay, is still running") from error
         except OSError as error:
             raise SpoolError(f"{folder} cannot be used: {error}") from error
 
@@ -115,11 +138,12 @@ class Spool:
         return sorted((self.folder / "steps").glob("*.npz"))
 
     def release(self) -> None:
-        """Let others use the folder."""
-        _IN_USE.discard(self.folder.resolve())
-        for fd in (self._mark, self._lock):
-            with suppress(OSError):
-                os.close(fd)
+        """Let others use the folder; a second call does nothing."""
+        fds, self._fds = self._fds, ()
+        for fd in fds:
+            os.close(fd)
+        if fds:
+            _IN_USE.discard(self.folder.resolve())  # last: to close any file of it gives up the lock of the process
 
     def remove(self) -> None:
         """Remove the folder, and the one around it when that was the last."""

@@ -77,7 +77,8 @@ class Writer:
         self._delivered = False
         self._failing = False
         self._stuck = False
-        self._abandoned = False
+        self._leaving = threading.Lock()  # who of `close` and the tasks' thread comes last lets go of the spool
+        self._abandoned = self._over = False
         self._jobs: deque[tuple[Job, Path | None]] = deque()
         self._lost_jobs = 0
         self._tasks = 0
@@ -119,12 +120,12 @@ class Writer:
         for thread in self._threads:
             thread.join(max(0.0, self._deadline - time.monotonic()) + 0.1)
         done = self._delivered and self._concluded and not (self._jobs or self._lost_jobs or self.journal.dropped)
-        if self._spool is not None:
-            if done:
-                self._spool.remove()
-            else:
+        if self._spool is not None and done:
+            self._spool.remove()
+        elif self._spool is not None:
+            with self._leaving:
                 self._abandoned = True
-                if not any(thread.is_alive() for thread in self._threads):
+                if self._over:
                     self._spool.release()
         return done
 
@@ -182,8 +183,10 @@ class Writer:
                 points.join(_LOOK) if self._closing.is_set() else self._closing.wait(_LOOK)
         if time.monotonic() < self._deadline:
             self._conclude()
-        if self._abandoned and self._spool is not None:
-            self._spool.release()
+        with self._leaving:
+            self._over = True
+            if self._abandoned and self._spool is not None:
+                self._spool.release()
 
     def _conclude(self) -> None:
         """Store the files of the whole fit, and end the run."""

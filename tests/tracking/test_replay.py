@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -173,8 +174,22 @@ def test_a_spool_that_is_in_use_is_refused(uri: str, tmp_path: Path) -> None:
     open_one = Spool.open(folder)
     with pytest.raises(SpoolError, match="is in use: its training, or another replay, is still running"):
         replay(folder)
-    open_one.release()
-    assert replay(folder).points
+    threading.Timer(0.5, open_one.release).start()
+    assert replay(folder, patience=20).points
+
+
+def test_a_spool_is_let_go_of_once(uri: str, tmp_path: Path) -> None:
+    spool = Spool.open(left(tmp_path, uri))
+    spool.release()
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(2)]  # take the numbers that are free now
+    again = Spool.open(spool.folder)
+    spool.release()
+    assert all(stat.S_ISDIR(os.fstat(other).st_mode) for other in others)
+    with pytest.raises(SpoolError, match="is in use"):
+        Spool.open(spool.folder)
+    again.release()
+    for other in others:
+        os.close(other)
 
 
 def test_a_spool_of_a_living_process_is_refused_and_of_a_dead_one_it_is_not(uri: str, tmp_path: Path) -> None:
