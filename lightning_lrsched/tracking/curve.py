@@ -51,6 +51,6 @@ def draw(curves: Mapping[str, Curve], title: str, path: Path) -> bool:
     axes.set(title=title, xlabel="optimizer step", ylabel="learning rate")
     axes.grid(alpha=0.3)
     if 1 < len(curves) <= 12:
-        axes.legend()
+        figure.legend(loc="outside right upper")  # to look for the best place takes as long as all the rest
     figure.savefig(path, dpi=120)
     return True
