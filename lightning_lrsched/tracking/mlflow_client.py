@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.masking import masked
-from lightning_lrsched.tracking.garbage import collect_now, seldom_collected
+from lightning_lrsched.tracking.background import collect_now, seldom_collected
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.tracking import models
-from lightning_lrsched.tracking.garbage import seldom_collected
+from lightning_lrsched.tracking.background import considerate
 from lightning_lrsched.tracking.mlflow_client import is_final, last_steps_of, store_of
 from lightning_lrsched.tracking.sink import Point
 
@@ -49,7 +49,7 @@ class MlflowSink:
             if self._appends:
                 points = self._missing(points)
             if points:
-                with nullcontext() if self._remote else seldom_collected():
+                with nullcontext() if self._remote else considerate():
                     metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
                     store_of(self.client).log_batch(self.run_id, metrics, [], [])
 

@@ -1,15 +1,16 @@
-"""Writing points must not make Python go through all objects of the process: no thread can do anything meanwhile."""
+"""Writing points into a database leaves the training its time: see `background`."""
 
 import gc
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from lightning_lrsched.tracking.garbage import collect_now, seldom_collected
+from lightning_lrsched.tracking.background import collect_now, seldom_collected, soon_interrupted
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
 from lightning_lrsched.tracking.sink import Point
 
@@ -29,11 +30,13 @@ def collected() -> Iterator[list[int]]:
 
 
 @pytest.fixture(autouse=True)
-def _threshold() -> Iterator[None]:
-    before = gc.get_threshold()
+def _settings() -> Iterator[None]:
+    before, interval = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(700, 10, 10)
+    sys.setswitchinterval(0.005)
     yield
     gc.set_threshold(*before)
+    sys.setswitchinterval(interval)
 
 
 def test_a_full_batch_into_a_database_is_collected_once(uri: str, collected: list[int]) -> None:
@@ -109,3 +112,34 @@ def test_garbage_of_the_training_is_collected_all_the_same() -> None:
         for _ in range(60_000):
             Cycle()
         assert sum(generation["collected"] for generation in gc.get_stats()) > begin + 40_000
+
+
+def test_a_batch_into_a_database_hands_the_interpreter_over_soon(uri: str) -> None:
+    client = MlflowClient(uri)
+    sink = MlflowSink(client, client.create_run("0").info.run_id, owned=True)
+    points = [Point("lr/SGD/0", 0.1, step, 1) for step in range(1000)]
+    thread, seen = threading.Thread(target=sink.write, args=(points,)), set[float]()
+    thread.start()
+    while thread.is_alive():
+        seen.add(sys.getswitchinterval())
+    assert 0.0005 in seen
+    assert sys.getswitchinterval() == 0.005
+
+
+def test_the_interval_is_back_after_a_failure() -> None:
+    def fail() -> None:
+        with soon_interrupted():
+            raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        fail()
+    assert sys.getswitchinterval() == 0.005
+
+
+@pytest.mark.parametrize(("before", "meanwhile", "after"), [(0.0001, 0.0001, 0.0001), (0.005, 0.02, 0.02)])
+def test_an_interval_that_is_shorter_or_set_by_the_user_stays(before: float, meanwhile: float, after: float) -> None:
+    sys.setswitchinterval(before)
+    with soon_interrupted():
+        assert sys.getswitchinterval() == pytest.approx(min(before, 0.0005))
+        sys.setswitchinterval(meanwhile)
+    assert sys.getswitchinterval() == pytest.approx(after)
