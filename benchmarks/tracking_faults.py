@@ -24,13 +24,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import timed_fit
+from benchmarks import timed_fit, tracking_cost
 
 LOCKED_SECONDS = 7.0
 
@@ -68,8 +68,11 @@ FAULTS = {
     "cut": Fault("cuts connections", mode="cut", until=0.75),
     "401": Fault("wrong credentials (401)", mode=401, at=0.0),
     "read-only": Fault("spool that cannot be written", http=False, settings=(("spool_dir", "/proc/lrsched"),)),
+    "full": Fault("spool on a disk that is full after 64 KiB", http=False),
     "locked": Fault("sqlite locked by another writer, 7 s", http=False),
+    "two": Fault("another training that writes to the same sqlite file", http=False),
     "deleted": Fault("run deleted in the middle", http=False),
+    "experiment": Fault("experiment deleted in the middle", http=False),
 }
 
 
@@ -115,12 +118,16 @@ class Bench:
             acts[int(steps * fault.at)] = lambda: setattr(self.proxy, "mode", fault.mode)
         if fault.until:
             acts[int(steps * fault.until)] = lambda: setattr(self.proxy, "mode", "ok")
-        if key == "locked":
-            acts[int(steps * fault.at)] = lambda: lock(store)
-        if key == "deleted":
-            acts[int(steps * fault.at)] = lambda: delete_run(store)
+        if key in LOCAL:
+            acts[int(steps * fault.at)] = lambda: LOCAL[key](store)
+        settings = dict(fault.settings) | {"flush_timeout": flush}
         plain = self.fit(f"{name}-plain", None, steps, groups, {})
-        found = self.fit(name, uri, steps, groups, acts, flush_timeout=flush, **dict(fault.settings))
+        with ExitStack() as around:
+            if key == "full":
+                settings["spool_dir"] = around.enter_context(small_disk(self.folder / f"{name}-disk"))
+            if key == "two":
+                around.enter_context(neighbour(uri, groups, self.folder / f"{name}-neighbour"))
+            found = self.fit(name, uri, steps, groups, acts, **settings)
         self.proxy.mode = "ok"
         arrived = self.arrived(name, uri, store, found["run"])
         return found | {
@@ -138,26 +145,12 @@ class Bench:
         from lightning_lrsched.tracking.replay import find_spools, replay
 
         client = MlflowClient(store)
-        if name.startswith("deleted"):
-            client.restore_run(str(run))
+        if run is not None:
+            restored(client, run)
         for parent in [self.folder / name / "lrsched_spool"] if (self.folder / name / "lrsched_spool").exists() else []:
             for spool in find_spools(parent):
-                run = patiently(lambda spool=spool: replay(spool, uri).run_id)  # type: ignore[misc]
+                run = replay(spool, uri, patience=30.0).run_id
         return 0 if run is None else len(client.get_metric_history(run, "lr/SGD/0"))
-
-
-def patiently(action: Callable[[], Any]) -> Any:
-    """Do something that another process keeps from being done for a moment: a thread that has not given up yet."""
-    from lightning_lrsched.tracking.spool import SpoolError
-
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            return action()
-        except SpoolError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 def prepared(store: str) -> None:
@@ -176,6 +169,21 @@ def lock(store: str) -> None:
 
 def delete_run(store: str) -> None:
     """Delete the run that is being written."""
+    client, run = found_run(store)
+    client.delete_run(run.info.run_id)
+
+
+def delete_experiment(store: str) -> None:
+    """Delete the experiment of the run that is being written."""
+    client, run = found_run(store)
+    client.delete_experiment(run.info.experiment_id)
+
+
+LOCAL = {"locked": lock, "deleted": delete_run, "experiment": delete_experiment}
+
+
+def found_run(store: str) -> tuple[Any, Any]:
+    """Return a client, and the run that is being written."""
     from mlflow import MlflowClient
 
     client, deadline = MlflowClient(store), time.monotonic() + 20
@@ -183,10 +191,41 @@ def delete_run(store: str) -> None:
         experiment = client.get_experiment_by_name("faults")
         runs = client.search_runs([experiment.experiment_id]) if experiment is not None else []
         if runs:
-            client.delete_run(runs[0].info.run_id)
-            return
+            return client, runs[0]
         time.sleep(0.05)
     raise SystemExit("no run to delete")
+
+
+def restored(client: Any, run_id: str) -> None:
+    """Bring back what was deleted."""
+    experiment_id = client.get_run(run_id).info.experiment_id
+    if client.get_experiment(experiment_id).lifecycle_stage == "deleted":
+        client.restore_experiment(experiment_id)
+    if client.get_run(run_id).info.lifecycle_stage == "deleted":
+        client.restore_run(run_id)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[str]:
+    """Mount a disk of 64 KiB, as root."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
+    try:
+        yield str(folder)
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+@contextmanager
+def neighbour(uri: str, groups: int, folder: Path) -> Iterator[None]:
+    """Have another process train, tracked into the same store, for as long as this lasts."""
+    command = [sys.executable, tracking_cost.__file__, "--fit", "tracker", uri, str(groups), "1000000", str(folder)]
+    other = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        other.kill()
+        other.wait()
 
 
 def table(rows: list[dict[str, Any]], steps: int) -> str:

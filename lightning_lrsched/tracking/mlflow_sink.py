@@ -48,8 +48,10 @@ class MlflowSink:
         with self._alone:
             if self._appends:
                 points = self._missing(points)
-            if points:
-                with nullcontext() if self._remote else considerate():
+            if points and self._remote:
+                store_of(self.client).log_batch(self.run_id, points, [], [])  # they become JSON as they are
+            elif points:
+                with considerate():
                     metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
                     store_of(self.client).log_batch(self.run_id, metrics, [], [])
 

@@ -9,11 +9,15 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "tracking_faults.py"
 
 
 def test_a_row_for_each_fault_says_that_the_fit_is_the_untracked_one_and_that_all_arrived() -> None:
-    command = [sys.executable, str(SCRIPT), "--quick", "--groups", "2", "--fault", "read-only", "deleted"]
+    command = [sys.executable, str(SCRIPT), "--quick", "--groups", "2", "--fault", "read-only", "experiment", "two"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith(("| spool", "| run"))]
-    assert [row[0] for row in rows] == ["| spool that cannot be written", "| run deleted in the middle"]
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.endswith("60 |")]
+    assert [row[0] for row in rows] == [
+        "| spool that cannot be written",
+        "| experiment deleted in the middle",
+        "| another training that writes to the same sqlite file",
+    ]
     for row in rows:
         assert row[-2:] == ["yes", "60 of 60 |"]
         assert all(re.fullmatch(r"[\d,.]+", figure) for figure in row[1:-2])
