@@ -123,7 +123,7 @@ class SweepRuns:
         except SpoolError as error:
             raise ConfigError(f"{run.info.run_name}: {error}") from error
         self.client.delete_tag(run.info.run_id, _SPOOL)
-        self.client.set_terminated(run.info.run_id, "FINISHED")
+        self.client.set_terminated(run.info.run_id, "FINISHED", run.info.end_time)
         return True
 
     def discard(self, run: "Run") -> None:

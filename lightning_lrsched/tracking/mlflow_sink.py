@@ -85,10 +85,10 @@ class MlflowSink:
         """Return the last step of every metric of the run."""
         return last_steps_of(self.client, self.run_id)
 
-    def finish(self, status: str) -> None:
-        """Set the status, unless somebody else opened the run."""
+    def finish(self, status: str, ended: int | None = None) -> None:
+        """Set the status, and when it ended (ms since the epoch; None: now), unless somebody else opened the run."""
         if self._owned:
-            self.client.set_terminated(self.run_id, status)
+            self.client.set_terminated(self.run_id, status, ended)
 
     def is_final(self, failure: Exception) -> bool:
         """Return whether MLflow has refused for a reason that time does not heal."""

@@ -91,6 +91,7 @@ def replay(
 def deliver(spool: Spool, sink: MlflowSink, progress: Callable[[int], None] = lambda points: None) -> Replayed:
     """Bring everything in a spool to a sink; the spool is left as a shell."""
     points: PointSink = sink
+    ended = spool.written()
     if _last_fit(spool, sink) != spool.manifest["token"]:
         points = Gaps(sink)
     delivery = Delivery(points, spool, None, thinning_of(spool), known_steps(spool, sink))
@@ -112,7 +113,7 @@ def deliver(spool: Spool, sink: MlflowSink, progress: Callable[[int], None] = la
         tasks.upload_curve(sink, delivery.curves, title, picture)
     for path in spool.files():
         sink.upload(path, tasks.STEPS_FOLDER)
-    status = _finish(spool, sink, delivery.status)
+    status = _finish(spool, sink, delivery.status, ended)
     return Replayed(sink.run_id, delivery.written, delivery.unread, status, delivery.unpacked)
 
 
@@ -184,8 +185,8 @@ def _run(client: "MlflowClient", spool: Spool, *, any_experiment: bool) -> str:
     return str(found.info.run_id)
 
 
-def _finish(spool: Spool, sink: MlflowSink, status: str | None) -> str | None:
-    """Set the run's status to what the fit has ended with; a fit that left no end was killed.
+def _finish(spool: Spool, sink: MlflowSink, status: str | None, ended: int) -> str | None:
+    """Set the run's status to what the fit has ended with, and when; a fit that left no end was killed.
 
     A run that another fit goes on with, or that is not ours, is left as it is.
     """
@@ -194,7 +195,7 @@ def _finish(spool: Spool, sink: MlflowSink, status: str | None) -> str | None:
     if sink.client.get_run(sink.run_id).info.status != "RUNNING":
         return None
     status = status or "KILLED"
-    sink.finish(status)
+    sink.finish(status, ended)
     return status
 
 

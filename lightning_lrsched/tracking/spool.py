@@ -152,6 +152,11 @@ class Spool:
         with suppress(OSError):
             self.folder.parent.rmdir()
 
+    def written(self) -> int:
+        """Return when the journal was last written to, in milliseconds since the epoch: when the fit ended."""
+        times = (self.segment(index).stat().st_mtime_ns for index in self.segments())
+        return max(times, default=time.time_ns()) // 1_000_000
+
     def segments(self) -> list[int]:
         """Return the numbers of the journal's segments that are left."""
         return segments(self.folder)

@@ -162,12 +162,12 @@ def test_a_run_that_lacks_points_is_not_finished_until_they_are_delivered(
     told = capsys.readouterr().out
     assert "failed: constant, seed 0: Undelivered: it was trained, and the rest is in " in told
     assert [run.info.status for run in children(uri)] == ["FAILED"]
-    first = children(uri)[0].info.run_id
+    first, ended = children(uri)[0].info.run_id, children(uri)[0].info.end_time
 
     assert main(["sweep", file]) == 0
     assert "0 runs trained, 1 had finished before, 0 failed" in capsys.readouterr().out
     assert [run.info.status for run in children(uri)] == ["FINISHED"]
-    assert children(uri)[0].info.run_id == first
+    assert (children(uri)[0].info.run_id, children(uri)[0].info.end_time) == (first, ended)
     assert [step for step, _ in history(uri, children(uri)[0], "lr/SGD/0")] == list(range(10))
     assert repeated(uri) == []
     assert not list(tmp_path.rglob("lrsched_spool"))

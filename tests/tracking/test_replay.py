@@ -66,9 +66,13 @@ def test_a_replay_on_a_full_disk_delivers_every_point(
 def test_a_spool_becomes_the_run_that_the_fit_would_have_made(
     uri: str, tmp_path: Path, status: str | None, found: str
 ) -> None:
-    done = replay(left(tmp_path / "spools", uri, status))
+    folder = left(tmp_path / "spools", uri, status)
+    for segment in folder.glob("*.journal"):
+        os.utime(segment, (1_750_000_000, 1_750_000_000))
+    done = replay(folder)
     run = only_run(uri)
     assert (run.info.run_id, run.info.status, done.status) == (done.run_id, found, found)
+    assert run.info.end_time == 1_750_000_000_000
     assert done.points == 2 * STEPS + 1
     assert (run.info.run_name, run.data.params) == ("first", {"schedule/main": "SGDR"})
     assert history(uri, run, LRS) == expected()
