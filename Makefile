@@ -58,7 +58,7 @@ bench: $(READY) ## measure the cost of a step against the peers, and print the t
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/test_*.py -q -p no:xdist -p no:cacheprovider --benchmark-json=build/bench.json --benchmark-quiet
 	$(BIN)/python benchmarks/report.py build/bench.json
 
-study: $(READY) ## train what the SGDR study lacks (one and a half hours of a core if nothing is there yet) and write docs/study.md
+study: $(READY) ## train what the SGDR study lacks (two hours of a core if nothing is there yet) and write docs/study.md
 	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m benchmarks.sgdr_study.run $(ARGS)
 
 server: $(READY) ## start a tracking server over PostgreSQL on this machine; prints the line to export
