@@ -8,7 +8,7 @@ that the loop needs for one, less the same of a fit without tracking; requests a
 
 The ways are trained in turns, three times each, since fits differ by as much as the cheap ones cost: the table has the
 median of each column, and of the longest step the largest of all. A fit that is not counted comes first: a server is
-slow until it has answered each request once. All of it takes half an hour on two idle cores.
+slow until it has answered each request once. All of it takes forty minutes on two idle cores.
 """
 
 import argparse
@@ -36,6 +36,7 @@ NAMES = {
     "logger": "MLFlowLogger + LearningRateMonitor(step)",
     "autolog": "mlflow.pytorch.autolog + LearningRateMonitor(step)",
 }
+NOISE = 0.2  # seconds by which fits differ that are the same
 
 STORES = {"sqlite": "sqlite", "http-sqlite": "http over sqlite", "http-postgresql": "http over PostgreSQL"}
 
@@ -246,11 +247,15 @@ def factors(rows: list[dict[str, Any]]) -> str:
         pair = next((other for other in rows if _case(other) == _case(row) and other["way"] == "logger"), None)
         if row["way"] in ("tracker", "on_change") and pair is not None:
             none = untracked(rows, row)
-            whole, cpu = ((pair[key] - none[key]) / (row[key] - none[key]) for key in ("total", "cpu"))
-            lines.append(
-                f"{STORES[row['store']]}, {row['groups']}, {NAMES[row['way']]}: {whole:.1f} times less (CPU {cpu:.1f})"
-            )
+            whole, cpu = (factor(pair[key] - none[key], row[key] - none[key]) for key in ("total", "cpu"))
+            case = f"{STORES[row['store']]}, {row['groups']}, {NAMES[row['way']]}"
+            lines.append(f"{case}: {whole} times less (CPU {cpu})")
     return "\n".join(lines)
+
+
+def factor(pair: float, ours: float) -> str:
+    """Return how many times less ours is; where it is less than fits differ by, what it is at least."""
+    return f"{pair / ours:.1f}" if ours >= NOISE else f"more than {pair / NOISE:.0f}"
 
 
 def _case(row: dict[str, Any]) -> tuple[str, int]:
