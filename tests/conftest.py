@@ -12,10 +12,7 @@ settings.load_profile("suite")
 VECTORS = Path(__file__).parent / "golden" / "vectors"
 OUTCOMES = {
     "by function": "of these as a Lambda with the peer's formula",
-    "not built": "not built yet",
     "differs": "differs on purpose",
-    "refused": "refused by this package",
-    "unknown": "unknown (no adapter)",
 }
 
 
