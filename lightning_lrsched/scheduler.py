@@ -131,8 +131,12 @@ class RealStepScheduler(LRScheduler):
         """Return where in the schedule a real step lies."""
         raise NotImplementedError
 
-    def holds(self) -> bool:
-        """Return whether it is plain at a glance that no group strays; False calls for a look at `strays`."""
+    def holds(self, used: list[float]) -> bool:
+        """Return whether it is plain at a glance that no group strays from the plan; False calls for `strays`.
+
+        Args:
+            used: the lr that the step just made used in every group.
+        """
         return False
 
     def strays(self) -> Iterator[tuple[int, float]]:
@@ -160,11 +164,15 @@ class RealStepScheduler(LRScheduler):
         if kwargs and kwargs.get("closure", self) is None and moves_nothing(optimizer):
             return
         if self.observers:
-            used = [float(group["lr"]) for group in optimizer.param_groups]
-            for observer in self.observers:
-                observer(self.real_steps, used)
+            self._show()
         self.real_steps += 1
         next(self._follower)
+
+    def _show(self) -> None:
+        """Call the observers."""
+        used = [float(group["lr"]) for group in self.optimizer.param_groups]
+        for observer in self.observers:
+            observer(self.real_steps, used)
 
     # Out of the graph of a compiled optimizer.step, which would hold the lr as a constant.
     _after_step_outside = torch.compiler.disable(_after_step)  # type: ignore[no-untyped-call]
@@ -255,10 +263,10 @@ class PlannedScheduler(RealStepScheduler):
         span = self.timeline.phase_at(step)
         return Place(span.name, span.start, span.stop, span.cycle)
 
-    def holds(self) -> bool:
-        """Return whether every group has just the lr that was written; also after `let_go`."""
+    def holds(self, used: list[float]) -> bool:
+        """Return whether every group used just the lr that was written; also after `let_go`."""
         for track in self.tracks if self._writes else ():
-            if track.key == "lr" and not track.holds(self.real_steps):
+            if track.key == "lr" and not track.holds(self.real_steps, used):
                 return False
         return True
 

@@ -54,7 +54,7 @@ class Track:
         chosen: which groups.
     """
 
-    __slots__ = ("_ahead", "_first", "_floats", "_lanes", "chosen", "key", "timeline")
+    __slots__ = ("_ahead", "_first", "_floats", "_indices", "_lanes", "_planned", "chosen", "key", "timeline")
 
     def __init__(self, timeline: Timeline, key: str, chosen: Groups) -> None:
         """Remember what to write, and where."""
@@ -64,7 +64,9 @@ class Track:
         self._floats = False
         self._lanes: list[Lane] = []
         self._first = 0
-        self._ahead: list[list[float]] = []
+        self._ahead: list[list[float]] = []  # of each lane, the values from step `_first` on
+        self._indices: list[int] = []  # of the chosen groups
+        self._planned: list[list[float]] = []  # of each of these, the values of its lane
 
     def has(self, index: int, group: Group) -> bool:
         """Return whether a group is chosen and has the value."""
@@ -81,6 +83,7 @@ class Track:
                 lane.indices.append(index)
                 lane.groups.append(group)
         self._lanes = list(lanes.values())
+        self._indices = sorted(index for lane in self._lanes for index in lane.indices)
         self._floats = self.key == "lr" and all(
             type(group["lr"]) is float for lane in self._lanes for group in lane.groups
         )
@@ -117,14 +120,12 @@ class Track:
                 for group in members:
                     write_value(group, self.key, value)
 
-    def holds(self, step: int) -> bool:
-        """Return whether each chosen group has just the value of real step ``step``, the one written last."""
-        for lane, values in zip(self._lanes, self._ahead, strict=True):
-            expected = values[step - self._first]
-            for group in lane.groups:
-                if group[self.key] != expected:
-                    return False
-        return True
+    def holds(self, step: int, found: list[float]) -> bool:
+        """Return whether the chosen among all groups have just the values of real step ``step``, those written last."""
+        at = step - self._first
+        if len(self._indices) != len(found):
+            found = [found[index] for index in self._indices]
+        return found == [values[at] for values in self._planned]
 
     def strays(self, step: int) -> Iterator[tuple[int, float]]:
         """Yield each chosen group that does not hold the value of real step ``step``, the one written last."""
@@ -143,6 +144,8 @@ class Track:
         scales, offsets = self.timeline.levels(np.arange(step, step + count))
         self._first = step
         self._ahead = [(scales * lane.base + offsets).tolist() for lane in self._lanes]
+        of = {index: ahead for lane, ahead in zip(self._lanes, self._ahead, strict=True) for index in lane.indices}
+        self._planned = [of[index] for index in self._indices]
 
     def _read(self, group: Group) -> Any:
         """Return the value of a group."""

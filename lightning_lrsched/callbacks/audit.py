@@ -23,7 +23,7 @@ class Auditor:
 
     def __call__(self, step: int, lrs: list[float]) -> None:
         """Look at a real step that was just made with these lrs, one for each group."""
-        if self.found or self._scheduler.holds():
+        if self.found or self._scheduler.holds(lrs):
             return
         strays = list(self._scheduler.strays())
         if strays:
