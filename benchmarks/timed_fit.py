@@ -19,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+_RECORD = bytes(100)
 HOOKS = ("on_fit_start", "on_train_batch_start", "on_validation_end", "on_train_epoch_end")
 
 
@@ -45,7 +46,7 @@ def fit(  # noqa: PLR0917
     given = {"deliver_every": 0.5, "request_timeout": 15.0, "flush_timeout": 10.0} | settings
     tracker = [] if uri is None else [MLflowTracker(uri, "faults", **given)]
     with timed(times):
-        callbacks = [schedule, *tracker, pacer(times, set(events))]
+        callbacks = [schedule, *tracker, pacer(times, set(events), None if tracker else Path(folder).parent)]
         trainer = make_trainer(Path(folder), *callbacks, max_epochs=2)
         trainer.fit(module, loader(steps // 2))
     run = tracker[0].run_id if tracker else None
@@ -59,6 +60,7 @@ class Times:
         self.wall: list[int] = []
         self.cpu: list[int] = []
         self.whole: list[int] = []
+        self.append: list[int] = []
         self._begin = time.perf_counter_ns()
         self._step = [0, 0]
         self._none = [0, 0]
@@ -97,6 +99,7 @@ class Times:
             "worst": max(self.wall[1:]) / 1e6,
             "worst_cpu": max(self.cpu[1:]) / 1e6,
             "whole": max(self.whole[1:]) / 1e6,
+            "append": median(self.append or [0]) / 1e3,
         }
 
 
@@ -127,24 +130,37 @@ def clocked(times: Times, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def pacer(times: Times, events: set[int]) -> Any:
-    """Return a callback that works 2 ms in each step, closes it, and tells the steps at which something happens."""
+def pacer(times: Times, events: set[int], folder: Path | None) -> Any:
+    """Return a callback that works 2 ms in each step, closes it, and tells the steps at which something happens.
+
+    With a folder, it appends 100 bytes to a file there between two steps, and times that alone: a call of the system
+    that takes as long as the machine is slow just then.
+    """
     import torch
     from lightning.pytorch.callbacks import Callback
 
     class Pacer(Callback):
         def __init__(self) -> None:
             self.work = torch.ones(100, 100)
+            self.file = None if folder is None else (folder / "appended").open("ab", buffering=0)
 
         def on_train_batch_end(self, trainer: Any, *_: object) -> None:
             end = time.perf_counter() + 0.002
             while time.perf_counter() < end:
                 self.work @ self.work
             times.end_step()
+            if self.file is not None:
+                begin = time.perf_counter_ns()
+                os.write(self.file.fileno(), _RECORD)
+                times.append.append(time.perf_counter_ns() - begin)
             if trainer.global_step in events:
                 tell({"event": trainer.global_step})
                 sys.stdin.readline()  # until the fault is there
             times.begin_step()
+
+        def on_fit_end(self, *_: object) -> None:
+            if self.file is not None:
+                self.file.close()
 
     return Pacer()
 

@@ -11,8 +11,9 @@ step, beside that of the same fit without a tracker: threads hold each other up 
 first step opens the run; it has a column of its own. "as untracked" says whether the fit ended with the bits of one
 without a tracker; "arrived" counts the points of the first group's lr in the store after ``lrsched replay``.
 
-All faults have their turn before the first one is made again: a machine that is slow for some seconds meets another one
-each time. A row has the median of its fits' medians, and the largest of what is a largest one.
+All faults have their turn before the first one is made again. A row has the median of its fits' medians, and the
+largest of what is a largest one. Before each fit comes one without a tracker, in which 100 bytes are appended to a file
+after every step: how long that takes says how fast the machine was just then.
 
 The figures mean something on an idle machine alone. ``--quick`` shows in seconds that it works, and measures nothing.
 """
@@ -125,6 +126,7 @@ class Bench:
         if key in LOCAL:
             acts[int(steps * fault.at)] = lambda: LOCAL[key](store)
         settings = dict(fault.settings) | {"flush_timeout": flush}
+        plain = self.fit(f"{name}-plain", None, steps, groups, {})
         with ExitStack() as around:
             if key == "full":
                 settings["spool_dir"] = around.enter_context(small_disk(self.folder / f"{name}-disk"))
@@ -132,7 +134,12 @@ class Bench:
                 around.enter_context(neighbour(uri, groups, self.folder / f"{name}-neighbour"))
             found = self.fit(name, uri, steps, groups, acts, **settings)
         self.proxy.mode = "ok"
-        return found | {"arrived": self.arrived(name, uri, store, found["run"])}
+        return found | {
+            "same": found["weights"] == plain["weights"],
+            "untracked": plain["whole"],
+            "append": plain["append"],
+            "arrived": self.arrived(name, uri, store, found["run"]),
+        }
 
     def arrived(self, name: str, uri: str, store: str, run: str | None) -> int:
         """Replay what was left, and count the points of the first group; a step that is there twice counts twice."""
@@ -224,32 +231,26 @@ def neighbour(uri: str, groups: int, folder: Path) -> Iterator[None]:
         other.wait()
 
 
-def together(name: str, groups: int, fits: list[dict[str, Any]], plain: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put together what some fits through one fault have measured, and those without a tracker."""
-    medians = {key: median(fit[key] for fit in fits) for key in ("wall", "cpu", "opening")}
-    largest = {key: max(fit[key] for fit in fits) for key in ("worst", "worst_cpu", "whole")}
-    return {
-        "name": name,
-        "groups": groups,
-        **medians,
-        **largest,
-        "untracked": max(fit["whole"] for fit in plain),
-        "same": all(fit["weights"] == plain[0]["weights"] for fit in [*fits, *plain]),
-        "arrived": " / ".join(sorted({f"{fit['arrived']:,}" for fit in fits})),
-    }
+def together(name: str, groups: int, fits: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put together what some fits through one fault have measured."""
+    medians = {key: median(fit[key] for fit in fits) for key in ("wall", "cpu", "append", "opening")}
+    largest = {key: max(fit[key] for fit in fits) for key in ("worst", "worst_cpu", "whole", "untracked")}
+    arrived = " / ".join(sorted({f"{fit['arrived']:,}" for fit in fits}))
+    same = all(fit["same"] for fit in fits)
+    return {"name": name, "groups": groups, **medians, **largest, "same": same, "arrived": arrived}
 
 
 def table(rows: list[dict[str, Any]], steps: int) -> str:
     """Return the rows as a table."""
     lines = [
-        "| fault | groups | us a step (median) | CPU us a step (median) | largest, ms | of it CPU, ms "
-        "| longest step, ms | untracked, ms | opening, ms | as untracked | arrived |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| fault | groups | us a step (median) | CPU us a step (median) | one append, us (median) | largest, ms "
+        "| of it CPU, ms | longest step, ms | untracked, ms | opening, ms | as untracked | arrived |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {row['name']} | {row['groups']} | {row['wall']:.1f} | {row['cpu']:.1f} | {row['worst']:.1f} | "
-        f"{row['worst_cpu']:.1f} | {row['whole']:.1f} | {row['untracked']:.1f} | {row['opening']:,.0f} | "
-        f"{'yes' if row['same'] else 'NO'} | {row['arrived']} of {steps:,} |"
+        f"| {row['name']} | {row['groups']} | {row['wall']:.1f} | {row['cpu']:.1f} | {row['append']:.1f} | "
+        f"{row['worst']:.1f} | {row['worst_cpu']:.1f} | {row['whole']:.1f} | {row['untracked']:.1f} | "
+        f"{row['opening']:,.0f} | {'yes' if row['same'] else 'NO'} | {row['arrived']} of {steps:,} |"
         for row in rows
     ]
     return "\n".join(lines)
@@ -291,7 +292,6 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with it
     steps, flush, turns = (60, 0.5, 1) if args.quick else (args.steps, 10.0, args.turns)
     timed_fit.quiet()
-    plain: dict[int, list[dict[str, Any]]] = {groups: [] for groups in args.groups}
     fits: dict[tuple[int, str], list[dict[str, Any]]] = {
         (groups, key): [] for groups in args.groups for key in args.fault
     }
@@ -299,11 +299,10 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name, bench(Path(name), http=http) as made:
         for turn in range(turns):
             for groups in args.groups:
-                plain[groups].append(made.fit(f"plain-{groups}-{turn}", None, steps, groups, {}))
                 for key in args.fault:
                     fits[groups, key].append(made.measure(key, steps, groups, turn, flush=flush))
                     sys.stderr.write(f"{key}, {groups} groups: {fits[groups, key][-1]}\n")
-    rows = [together(FAULTS[key].name, groups, found, plain[groups]) for (groups, key), found in fits.items()]
+    rows = [together(FAULTS[key].name, groups, found) for (groups, key), found in fits.items()]
     print(f"{steps:,} steps a fit\n\n{table(rows, steps)}")
     return 0 if all(row["same"] for row in rows) else 1
 
