@@ -1,6 +1,7 @@
 """Options and summaries of the whole suite."""
 
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ OUTCOMES = {
     "by function": "of these as a Lambda with the peer's formula",
     "differs": "differs on purpose",
 }
+MAY_SKIP = (OUTCOMES["differs"], "no small disk")  # the latter takes a right that not every root has
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +27,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="folder of JSON files with golden lr values of the peers (default: tests/golden/vectors)",
     )
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail what is skipped for want of something that can be installed, a PostgreSQL for example",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail what is skipped where nothing may be."""
+    report = yield
+    if (
+        report.skipped
+        and item.config.getoption("--no-skips")
+        and not any(reason in str(report.longrepr) for reason in MAY_SKIP)
+    ):
+        report.outcome = "failed"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
