@@ -95,10 +95,11 @@ STUDY_ROWS = [
 ]
 
 
+@pytest.mark.parametrize("which", [[EXPERIMENT], ["--experiment", EXPERIMENT]])
 def test_compare_prints_the_table_and_writes_nothing_unasked(
-    uri: str, folder: Path, capsys: pytest.CaptureFixture[str]
+    uri: str, folder: Path, capsys: pytest.CaptureFixture[str], which: list[str]
 ) -> None:
-    assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", uri]) == 0
+    assert main(["compare", *which, "--tracking-uri", uri]) == 0
     out, err = capsys.readouterr()
     assert rows_of(out) == STUDY_ROWS
     assert "target: 0.55 (the worst of the runs' best values" in out
@@ -186,7 +187,7 @@ def test_the_store_of_the_folder_is_read_by_default(uri: str, capsys: pytest.Cap
         pytest.param(["--experiment", "study", "--metric", "loss"], "--metric val_acc, --metric val_loss", id="metric"),
         pytest.param(["--filter", "params.x = 'none'"], "the store has no runs for which \"params.x = 'none'\" holds"),
         pytest.param(["--filter", "params.x ="], "Invalid clause(s) in filter string", id="filter"),
-        pytest.param([], "which runs shall be compared? Pass --experiment NAME, --run RUN_ID", id="nothing chosen"),
+        pytest.param([], "which runs shall be compared? Pass the name of an experiment", id="nothing chosen"),
         pytest.param(["--experiment", "study", "--html", "a.png"], "must end in .html", id="kind of page"),
         pytest.param(["--experiment", "study", "--csv", "no/a"], "there is no folder no for no/a", id="folder of csv"),
         pytest.param(["--experiment", "study", "--csv", "a", "--json", "a"], "name one file twice", id="one file"),

@@ -13,7 +13,6 @@ from lightning_lrsched.cli.config import read_config
 from lightning_lrsched.torch_schedules import Driven
 from lightning_lrsched.units import RunLength
 from tests.callbacks.models import LR, Stranger, Tiny
-from tests.callbacks.noise import NOISE
 from tests.test_cli_preview import config, folder, phases, plain_terminal, write
 
 __all__ = ["folder", "plain_terminal"]
@@ -37,7 +36,7 @@ FILES = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:No seed found", *NOISE)
+@pytest.mark.filterwarnings("ignore:No seed found")
 @pytest.mark.filterwarnings("ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning")
 @pytest.mark.parametrize(("written", "warmup"), FILES)
 def test_the_file_of_a_fit_is_drawn_as_the_fit_runs_it(

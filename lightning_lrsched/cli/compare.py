@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  lrsched compare --experiment sgdr-study --html report.html
-  lrsched compare --experiment sgdr-study --metric val_acc --target 0.95 --png curves.png
-  lrsched compare --experiment sgdr-study --filter "params.seed = '0' and metrics.val_loss < 0.5"
+  lrsched compare sgdr-study --html report.html
+  lrsched compare sgdr-study --metric val_acc --target 0.95 --png curves.png
+  lrsched compare sgdr-study --filter "params.seed = '0' and metrics.val_loss < 0.5"
   lrsched compare --run 3f2a --run 90bc --csv two.csv
-  lrsched compare --experiment sgdr-study --baseline "step, lr 0.1" --means means.csv
-  lrsched compare --experiment sgdr-study --tracking-uri http://127.0.0.1:5000 --json -
+  lrsched compare sgdr-study --baseline "step, lr 0.1" --means means.csv
+  lrsched compare sgdr-study --tracking-uri http://127.0.0.1:5000 --json -
 
 exit codes: 0 done, 2 nothing to compare (the message says why)
 """
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``lrsched compare``."""
     add = parser.add_argument
     which: dict[str, Any] = {"action": "extend", "nargs": "+", "default": []}
+    add("names", metavar="NAME", nargs="*", help="all runs of this experiment, as with --experiment")
     add("--experiment", metavar="NAME", help="all runs of these experiments, by name", **which)
     add("--filter", default="", metavar="TEXT", help="only runs for which this holds, in the words of MLflow's search")
     add("--run", metavar="RUN_ID", help="only these runs, by id or its beginning", **which)
@@ -82,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def compare(args: argparse.Namespace) -> None:
     """Print the table of the runs, write what was asked for, and print where it is."""
     _check(args)
-    selection = Selection(args.experiment, args.filter, args.run)
+    selection = Selection([*args.names, *args.experiment], args.filter, args.run)
     uri = args.tracking_uri or default_uri()
     sys.stderr.write(f"reading {selection} from {masked(uri)} ...\n")
     sys.stderr.flush()
@@ -113,10 +114,10 @@ def compare(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what could not be done, before anything is read."""
-    if not (args.experiment or args.filter or args.run):
+    if not (args.names or args.experiment or args.filter or args.run):
         raise CommandError(
-            "which runs shall be compared? Pass --experiment NAME, --run RUN_ID or --filter, for example "
-            "--experiment sgdr-study, or --filter \"params.seed = '0'\" for the runs of all experiments"
+            "which runs shall be compared? Pass the name of an experiment, --run RUN_ID or --filter, for example "
+            "lrsched compare sgdr-study, or --filter \"params.seed = '0'\" for the runs of all experiments"
         )
     check_installed("all", "mlflow", "rich", "scipy")
     if args.png is not None:

@@ -5,13 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.callbacks.noise import silence
 from tests.processes import Start, starting
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Ignore what other packages warn of."""
-    silence(config)
 
 
 @pytest.fixture

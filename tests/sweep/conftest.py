@@ -3,19 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from tests.callbacks.noise import silence
 from tests.integration.conftest import start
 from tests.tracking.conftest import migrated, uri
 
 __all__ = ["migrated", "start", "uri"]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Ignore what other packages warn of."""
-    silence(config)
 
 
 def sweep_file(where: Path, /, **changed: Any) -> Path:

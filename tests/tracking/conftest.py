@@ -7,12 +7,6 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.callbacks.models import Stranger
-from tests.callbacks.noise import silence
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Ignore what other packages warn of."""
-    silence(config)
 
 
 @pytest.fixture(scope="session")
