@@ -163,6 +163,13 @@ class Repeat:
         """Updates of all repetitions; None without end."""
         return None if self.count is None else self.count * self.period
 
+    @property
+    def held(self) -> bool:
+        """Whether it is one level that is held for ever: one phase, and not one after the other."""
+        only = self.block[0]
+        flat = only.end is None and not only.restart and not any(only.start[2:])
+        return flat and self.count is None and len(self.block) == 1
+
     def phases(self, index: int) -> tuple[Phase, ...]:
         """Return the phases of repetition ``index`` with its own levels."""
         fade = self.faded(float(index))

@@ -125,6 +125,8 @@ class Timeline:
             return Span(after, self._end * self.stride, None, self._cycle_count() - 1)
         index = bisect_right(self._starts, update) - 1
         segment, start, restarts = self.segments[index], self._starts[index], self._restarts[index]
+        if isinstance(segment, Repeat) and segment.held:
+            return Span(segment.block[0], start * self.stride, None, max(0, restarts - 1))
         if isinstance(segment, Repeat):
             repetition = (update - start) // segment.period
             phases = segment.phases(repetition)
@@ -181,7 +183,9 @@ class Timeline:
         while self.total is None or step < self.total:
             span = self.phase_at(step)
             yield span
-            step = span.stop or step
+            if span.stop is None:
+                return
+            step = span.stop
 
     @property
     def boundaries(self) -> tuple[int, ...]:

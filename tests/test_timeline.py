@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_lrsched import SGDR, Constant, Cooldown, Cosine, Linear, Plan, RunLength, Step, Timeline
+from lightning_lrsched.describe import plan_table
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.timeline import Cycle
 from tests.counting import calls_of
@@ -188,6 +190,29 @@ def test_run_without_end() -> None:
     assert [span.start for span in itertools.islice(timeline.spans(), 3)] == [0, 5, 15]
     with pytest.raises(ValueError, match=r"no end.*spans\(\)"):
         _ = timeline.boundaries
+
+
+@pytest.mark.parametrize(
+    ("plan", "starts"),
+    [
+        pytest.param(Plan(Constant()), [0], id="from the start"),
+        pytest.param(Plan(Constant(0.5), warmup=10), [0, 10], id="after a warmup"),
+        pytest.param(Plan(Constant(0.5, total_iters=7), warmup=10), [0, 10, 17], id="after something else"),
+        pytest.param(Plan(Cosine(T_max=9)), [0, 9], id="after a cosine"),
+    ],
+)
+@pytest.mark.parametrize("stride", [1, 5])
+def test_a_level_that_is_held_without_end_is_one_phase(plan: Plan, starts: list[int], stride: int) -> None:
+    timeline = replace(plan.resolve(RunLength()), stride=stride)
+    spans = list(itertools.islice(timeline.spans(), 9))
+    assert [span.start for span in spans] == [stride * start for start in starts]
+    assert [span.stop for span in spans] == [*(stride * start for start in starts[1:]), None]
+    far = timeline.phase_at(10**9)
+    assert (far.start, far.stop, far.cycle) == (spans[-1].start, None, 0)
+    assert timeline.lr(10**9, 0.1) == timeline.lr(spans[-1].start, 0.1)
+    assert plan_table(timeline, 0.1).splitlines()[-1].split() == [
+        far.name, "0", str(far.start), "...", f"{timeline.lr(far.start, 0.1):.4g}"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("main", [Constant(), Step(7, 0.999), SGDR(10), SGDR(10, 2), Cosine(9, periodic=True)])

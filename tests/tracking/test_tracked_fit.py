@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightning as L
 import pytest
+from lightning.pytorch.callbacks import Callback
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
+from lightning_lrsched import SGDR, Constant, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer, two_groups
 from tests.tracking.conftest import copied
 from tests.tracking.reading import fetched, history, keys, model_files, only_run, repeated
@@ -63,6 +65,19 @@ def test_phase_and_cycle_are_written_where_they_change(tracked: Tracked) -> None
     assert history(tracked.uri, tracked.run, "schedule/phase") == [
         *[(0, 0), (2, 0), (3, 1), (8, 1), (9, 2), (14, 2), (15, 3), (20, 3), (21, 4), (23, 4)]
     ]
+
+
+def test_a_level_that_is_held_in_a_run_without_end_is_one_phase(uri: str, tmp_path: Path) -> None:
+    class Stops(Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+            trainer.should_stop = trainer.global_step == 30
+
+    schedule = LearningRateScheduler(Constant(), warmup=5)
+    make_trainer(tmp_path, schedule, MLflowTracker(uri, "study"), Stops(), max_epochs=-1).fit(Tiny())
+    run = only_run(uri)
+    assert history(uri, run, "schedule/phase") == [(0, 0), (4, 0), (5, 1), (29, 1)]
+    phases = json.loads(fetched(uri, run, "schedule/plan.json").read_text())["phases"]
+    assert [(phase["start"], phase["stop"]) for phase in phases] == [(0, 5), (5, None)]
 
 
 def test_the_validation_metrics_lie_on_the_same_axis(tracked: Tracked) -> None:
