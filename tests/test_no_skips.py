@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[1]
         pytest.param("differs on purpose: here", ["--no-skips"], "1 skipped", id="a golden vector"),
     ],
 )
-def test_what_is_skipped(tmp_path: Path, reason: str, options: list[str], outcome: str) -> None:
+def test_what_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, options: list[str], outcome: str
+) -> None:
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)  # in CI it is there already
     lines = ["import pytest", "def test_it():", f"    pytest.skip({reason!r})"]
     (tmp_path / "test_it.py").write_text("\n".join(lines), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", *options]
