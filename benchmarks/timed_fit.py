@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,9 +25,13 @@ HOOKS = ("on_fit_start", "on_train_batch_start", "on_validation_end", "on_train_
 
 
 def fit(  # noqa: PLR0917
-    folder: str, uri: str | None, steps: int, groups: int, events: list[int], settings: dict[str, Any]
+    folder: str, uri: str | None, steps: int, groups: int, work: float, events: list[int], settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Fit once, with the tracker or without; return the weights and what each step paid."""
+    """Fit once, with the tracker or without; return the weights and what each step paid.
+
+    After the steps ``events`` it tells the same, and waits until the fault is there: the answer, a process that is
+    killed meanwhile, or ``{"raise": message}``, an exception in the module.
+    """
     import torch
 
     gc.collect()  # what the fits before have left: it is not this one's
@@ -45,23 +50,29 @@ def fit(  # noqa: PLR0917
     schedule = LearningRateScheduler(SGDR("20%"), warmup="5%")
     given = {"deliver_every": 0.5, "request_timeout": 15.0, "flush_timeout": 10.0} | settings
     tracker = [] if uri is None else [MLflowTracker(uri, "faults", **given)]
+
+    def so_far() -> dict[str, Any]:
+        run = tracker[0].run_id if tracker else None
+        return {"weights": [module.weight.item(), module.bias.item()], "run": run} | times.summary()
+
+    pace = pacer(times, operations(work), None if tracker else Path(folder).parent, set(events), so_far)
     with timed(times):
-        callbacks = [schedule, *tracker, pacer(times, set(events), None if tracker else Path(folder).parent)]
-        trainer = make_trainer(Path(folder), *callbacks, max_epochs=2)
-        trainer.fit(module, loader(steps // 2))
-    run = tracker[0].run_id if tracker else None
-    return {"weights": [module.weight.item(), module.bias.item()], "run": run} | times.summary()
+        make_trainer(Path(folder), schedule, *tracker, pace, max_epochs=2).fit(module, loader(steps // 2))
+    return so_far() | {"then": pace.then}
 
 
 class Times:
-    """What each step pays for tracking, in nanoseconds."""
+    """What each step pays for tracking, in nanoseconds, and how long it was held up."""
 
     def __init__(self) -> None:
         self.wall: list[int] = []
         self.cpu: list[int] = []
         self.whole: list[int] = []
         self.append: list[int] = []
+        self.held: list[int] = []
         self._begin = time.perf_counter_ns()
+        self._cpu = time.thread_time_ns()
+        self._collecting = 0
         self._step = [0, 0]
         self._none = [0, 0]
 
@@ -81,11 +92,20 @@ class Times:
 
     def begin_step(self) -> None:
         """Open a step."""
+        self._collecting = 0
+        self._cpu = time.thread_time_ns()
         self._begin = time.perf_counter_ns()
+
+    def collect(self, phase: str, _: dict[str, int]) -> None:
+        """Count a garbage collection in the training thread, as a callback of the collector."""
+        if threading.current_thread() is threading.main_thread():
+            now = time.perf_counter_ns()
+            self._collecting += now if phase == "stop" else -now
 
     def end_step(self) -> None:
         """Close a step."""
         self.whole.append(time.perf_counter_ns() - self._begin)
+        self.held.append(self.whole[-1] - (time.thread_time_ns() - self._cpu) + self._collecting)
         self.wall.append(self._step[0])
         self.cpu.append(self._step[1])
         self._step = [0, 0]
@@ -98,7 +118,9 @@ class Times:
             "cpu": median(self.cpu[1:]) / 1e3,
             "worst": max(self.wall[1:]) / 1e6,
             "worst_cpu": max(self.cpu[1:]) / 1e6,
+            "step": median(self.whole[1:]) / 1e6,
             "whole": max(self.whole[1:]) / 1e6,
+            "held": max(self.held[1:]) / 1e6,
             "append": median(self.append or [0]) / 1e3,
         }
 
@@ -113,6 +135,8 @@ def timed(times: Times) -> Iterator[None]:
     with ExitStack() as stack:
         for kind, name in own:
             stack.enter_context(patch.object(kind, name, clocked(times, getattr(kind, name))))
+        gc.callbacks.append(times.collect)
+        stack.callback(gc.callbacks.remove, times.collect)
         yield
 
 
@@ -130,8 +154,21 @@ def clocked(times: Times, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def pacer(times: Times, events: set[int], folder: Path | None) -> Any:
-    """Return a callback that works 2 ms in each step, closes it, and tells the steps at which something happens.
+def operations(work: float) -> int:
+    """Return how many products of two small matrices take some milliseconds: each one lets go of the interpreter."""
+    import torch
+
+    factor = torch.ones(100, 100)
+    seen: list[int] = []
+    for _ in range(2000):
+        begin = time.perf_counter_ns()
+        factor @ factor
+        seen.append(time.perf_counter_ns() - begin)
+    return round(work * 1e6 / median(seen))
+
+
+def pacer(times: Times, count: int, folder: Path | None, events: set[int], so_far: Callable[[], dict[str, Any]]) -> Any:
+    """Return a callback that does ``count`` operations in each step, closes it, and tells what there is at an event.
 
     With a folder, it appends 100 bytes to a file there between two steps, and times that alone: a call of the system
     that takes as long as the machine is slow just then.
@@ -142,11 +179,11 @@ def pacer(times: Times, events: set[int], folder: Path | None) -> Any:
     class Pacer(Callback):
         def __init__(self) -> None:
             self.work = torch.ones(100, 100)
+            self.then: dict[str, Any] = {}
             self.file = None if folder is None else (folder / "appended").open("ab", buffering=0)
 
         def on_train_batch_end(self, trainer: Any, *_: object) -> None:
-            end = time.perf_counter() + 0.002
-            while time.perf_counter() < end:
+            for _repeat in range(count):
                 self.work @ self.work
             times.end_step()
             if self.file is not None:
@@ -154,8 +191,11 @@ def pacer(times: Times, events: set[int], folder: Path | None) -> Any:
                 os.write(self.file.fileno(), _RECORD)
                 times.append.append(time.perf_counter_ns() - begin)
             if trainer.global_step in events:
-                tell({"event": trainer.global_step})
-                sys.stdin.readline()  # until the fault is there
+                self.then = so_far()
+                tell({"event": trainer.global_step, "then": self.then})
+                answer = json.loads(sys.stdin.readline())  # when the fault is there
+                if "raise" in answer:
+                    raise RuntimeError(answer["raise"])
             times.begin_step()
 
         def on_fit_end(self, *_: object) -> None:

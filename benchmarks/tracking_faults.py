@@ -1,15 +1,23 @@
 """What tracking takes of the training thread while something is wrong: a row for each fault.
 
-    python benchmarks/tracking_faults.py [--steps 3000] [--groups 1 8] [--fault slow 500 ...] [--turns 3] [--quick]
+    python benchmarks/tracking_faults.py [--steps 3000] [--work 2] [--groups 1 8] [--fault slow] [--turns 3] [--quick]
 
 Every fit is real, and so are the faults: ``mlflow server`` behind a proxy that answers as ill servers do, a sqlite
 file that another process has locked, a spool that cannot be made. A process of its own trains; another one makes the
 fault and is told when it is to begin. In each step everything that the tracker does in the training thread is timed, on
 the clock and as CPU time of the thread: its hooks, and what follows each step (the lrs are read, recorded and audited).
-What an empty function takes so is taken off. The table has the median and the largest of them, and the longest whole
-step, beside that of the same fit without a tracker: threads hold each other up outside of these functions too. The
-first step opens the run; it has a column of its own. "as untracked" says whether the fit ended with the bits of one
-without a tracker; "arrived" counts the points of the first group's lr in the store after ``lrsched replay``.
+What an empty function takes so is taken off. The table has the median and the largest of them. The first step opens the
+run; it has a column of its own.
+
+Threads hold each other up outside of these functions too: the tracker's threads and the training share Python's
+interpreter, and every operation of torch lets go of it. So each step does a fixed number of small operations
+(``--work`` milliseconds, alone), and "held up" is the longest time within one step in which the training thread did not
+run, or collected garbage; beside it that of the same fit without a tracker. The longest whole step is there as well,
+but on a virtual machine it can be a processor that stood still, which the system counts as time that the thread ran.
+
+"as untracked" says whether the fit ended with the bits of one without a tracker; "arrived" counts the points of the
+first group's lr in the store after ``lrsched replay``. A fit that is killed, or raises, tells what it has measured just
+before, at three quarters; it is compared to the one without a tracker at that step.
 
 All faults have their turn before the first one is made again. A row has the median of its fits' medians, and the
 largest of what is a largest one. Before each fit comes one without a tracker, in which 100 bytes are appended to a file
@@ -28,7 +36,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -38,6 +46,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import timed_fit, tracking_cost
 
 LOCKED_SECONDS = 7.0
+COLUMNS = {
+    "wall": "us a step (median)",
+    "cpu": "CPU us a step (median)",
+    "append": "one append, us (median)",
+    "worst": "largest, ms",
+    "worst_cpu": "of it CPU, ms",
+    "held": "held up, ms",
+    "untracked_held": "untracked, ms",
+    "whole": "longest step, ms",
+    "untracked": "untracked, ms",
+    "opening": "opening, ms",
+}
+MEDIANS = ("wall", "cpu", "append", "opening")
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,7 @@ class Fault:
         at: share of the steps after which it begins.
         until: share of the steps after which the proxy is well again; None for never.
         settings: arguments of the tracker.
+        end: what ends the training then: a signal, or a message to be raised; None for nothing.
     """
 
     name: str
@@ -59,6 +81,7 @@ class Fault:
     at: float = 0.25
     until: float | None = None
     settings: tuple[tuple[str, Any], ...] = ()
+    end: signal.Signals | str | None = None
 
 
 FAULTS = {
@@ -78,30 +101,62 @@ FAULTS = {
     "two": Fault("another training that writes to the same sqlite file", http=False),
     "deleted": Fault("run deleted in the middle", http=False),
     "experiment": Fault("experiment deleted in the middle", http=False),
+    "sigkill": Fault("process killed by SIGKILL", at=0.75, end=signal.SIGKILL),
+    "sigterm": Fault("process killed by SIGTERM", at=0.75, end=signal.SIGTERM),
+    "ctrl-c": Fault("ctrl-C", at=0.75, end=signal.SIGINT),
+    "exception": Fault("exception in the module", at=0.75, end="the module fails"),
 }
 
 
 class Bench:
     """Makes the faults, and has the worker train meanwhile."""
 
-    def __init__(self, folder: Path, proxy: Any, store: str, worker: "subprocess.Popen[str]") -> None:
-        self.folder, self.proxy, self.store, self.worker = folder, proxy, store, worker
+    def __init__(self, folder: Path, proxy: Any, store: str, work: float) -> None:
+        self.folder, self.proxy, self.store, self.work = folder, proxy, store, work
+        self.start()
+
+    def start(self) -> None:
+        """Start the worker."""
+        self.worker = subprocess.Popen(
+            [sys.executable, timed_fit.__file__],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=self.folder, start_new_session=True,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """Stop the worker."""
+        self.worker.kill()
+        self.worker.communicate()
 
     def fit(
-        self, name: str, uri: str | None, steps: int, groups: int, acts: dict[int, Callable[[], None]], **more: Any
+        self,
+        name: str,
+        uri: str | None,
+        steps: int,
+        groups: int,
+        acts: dict[int, Callable[[], Any]],
+        *,
+        ends: bool = False,
+        **more: Any,
     ) -> dict[str, Any]:
-        """Train once; at some steps something happens."""
-        job = {"folder": str(self.folder / name), "uri": uri, "steps": steps, "groups": groups, "events": [*acts]}
-        self._send(job | {"settings": more})
+        """Train once; at some steps something happens, and what it returns is told to the worker.
+
+        With ``ends``, that is the worker's end: what it has told just before is returned.
+        """
+        job = {"folder": str(self.folder / name), "uri": uri, "steps": steps, "groups": groups, "work": self.work}
+        self._send(job | {"events": [*acts], "settings": more})
         assert self.worker.stdout is not None
-        for line in self.worker.stdout:
-            if not line.startswith("{"):
-                continue
+        for line in filter(lambda line: line.startswith("{"), self.worker.stdout):
             told = json.loads(line)
             if "result" in told:
                 return dict(told["result"])
-            acts[told["event"]]()
-            self._send({})
+            answer = acts[told["event"]]()
+            with suppress(BrokenPipeError):  # it is killed
+                self._send(answer or {})
+            if ends:
+                self.worker.wait(60)
+                self.stop()
+                self.start()
+                return dict(told["then"])
         raise SystemExit(f"the training process ended with {self.worker.wait()}")
 
     def _send(self, line: dict[str, Any]) -> None:
@@ -118,28 +173,45 @@ class Bench:
         self.proxy.mode = fault.mode if fault.http and fault.at == 0 else "ok"
         if not fault.http:
             prepared(store)
-        acts: dict[int, Callable[[], None]] = {}
-        if fault.http and fault.at:
-            acts[int(steps * fault.at)] = lambda: setattr(self.proxy, "mode", fault.mode)
-        if fault.until:
-            acts[int(steps * fault.until)] = lambda: setattr(self.proxy, "mode", "ok")
-        if key in LOCAL:
-            acts[int(steps * fault.at)] = lambda: LOCAL[key](store)
+        acts = self.acts(key, steps, store)
         settings = dict(fault.settings) | {"flush_timeout": flush}
-        plain = self.fit(f"{name}-plain", None, steps, groups, {})
+        plain = self.fit(f"{name}-plain", None, steps, groups, {int(steps * fault.at): dict} if fault.end else {})
         with ExitStack() as around:
             if key == "full":
                 settings["spool_dir"] = around.enter_context(small_disk(self.folder / f"{name}-disk"))
             if key == "two":
                 around.enter_context(neighbour(uri, groups, self.folder / f"{name}-neighbour"))
-            found = self.fit(name, uri, steps, groups, acts, **settings)
+            found = self.fit(name, uri, steps, groups, acts, ends=fault.end is not None, **settings)
         self.proxy.mode = "ok"
         return found | {
-            "same": found["weights"] == plain["weights"],
+            "same": found["weights"] == (plain["then"] if fault.end else plain)["weights"],
+            "steps": int(steps * fault.at) if fault.end else steps,
             "untracked": plain["whole"],
+            "untracked_held": plain["held"],
             "append": plain["append"],
             "arrived": self.arrived(name, uri, store, found["run"]),
         }
+
+    def acts(self, key: str, steps: int, store: str) -> dict[int, Callable[[], Any]]:
+        """Return what is to happen, by the step after which it does."""
+        fault, begin = FAULTS[key], int(steps * FAULTS[key].at)
+        acts: dict[int, Callable[[], Any]] = {}
+        if fault.end:
+            acts[begin] = lambda: self.end(fault.end)
+        elif fault.http and begin:
+            acts[begin] = lambda: setattr(self.proxy, "mode", fault.mode)
+        if fault.until:
+            acts[int(steps * fault.until)] = lambda: setattr(self.proxy, "mode", "ok")
+        if key in LOCAL:
+            acts[begin] = lambda: LOCAL[key](store)
+        return acts
+
+    def end(self, how: signal.Signals | str | None) -> dict[str, str]:
+        """End the training: kill its process, or return that it is to raise."""
+        if isinstance(how, signal.Signals):
+            self.worker.send_signal(how)
+            return {}
+        return {"raise": str(how)}
 
     def arrived(self, name: str, uri: str, store: str, run: str | None) -> int:
         """Replay what was left, and count the points of the first group; a step that is there twice counts twice."""
@@ -233,49 +305,39 @@ def neighbour(uri: str, groups: int, folder: Path) -> Iterator[None]:
 
 def together(name: str, groups: int, fits: list[dict[str, Any]]) -> dict[str, Any]:
     """Put together what some fits through one fault have measured."""
-    medians = {key: median(fit[key] for fit in fits) for key in ("wall", "cpu", "append", "opening")}
-    largest = {key: max(fit[key] for fit in fits) for key in ("worst", "worst_cpu", "whole", "untracked")}
+    figures = {key: (median if key in MEDIANS else max)(fit[key] for fit in fits) for key in COLUMNS}
     arrived = " / ".join(sorted({f"{fit['arrived']:,}" for fit in fits}))
     same = all(fit["same"] for fit in fits)
-    return {"name": name, "groups": groups, **medians, **largest, "same": same, "arrived": arrived}
+    return {"name": name, "groups": groups, "steps": fits[0]["steps"], **figures, "same": same, "arrived": arrived}
 
 
-def table(rows: list[dict[str, Any]], steps: int) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a table."""
-    lines = [
-        "| fault | groups | us a step (median) | CPU us a step (median) | one append, us (median) | largest, ms "
-        "| of it CPU, ms | longest step, ms | untracked, ms | opening, ms | as untracked | arrived |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {row['name']} | {row['groups']} | {row['wall']:.1f} | {row['cpu']:.1f} | {row['append']:.1f} | "
-        f"{row['worst']:.1f} | {row['worst_cpu']:.1f} | {row['whole']:.1f} | {row['untracked']:.1f} | "
-        f"{row['opening']:,.0f} | {'yes' if row['same'] else 'NO'} | {row['arrived']} of {steps:,} |"
-        for row in rows
-    ]
+    lines = ["| fault | groups | " + " | ".join(COLUMNS.values()) + " | as untracked | arrived |"]
+    lines.append("| --- " * (len(COLUMNS) + 4) + "|")
+    for row in rows:
+        figures = " | ".join(f"{row[key]:,.1f}" for key in COLUMNS)
+        same, arrived = "yes" if row["same"] else "NO", f"{row['arrived']} of {row['steps']:,}"
+        lines.append(f"| {row['name']} | {row['groups']} | {figures} | {same} | {arrived} |")
     return "\n".join(lines)
 
 
 @contextmanager
-def bench(folder: Path, *, http: bool) -> Iterator[Bench]:
+def bench(folder: Path, work: float, *, http: bool) -> Iterator[Bench]:
     """Start the worker, and the server and its proxy where they are needed."""
     from tests.integration.tracking_server import Proxy, Server
 
     store = f"sqlite:///{folder / 'server.db'}"
     server = Server(folder, store)
     proxy = Proxy(server.port)
-    command = [sys.executable, timed_fit.__file__]
-    worker = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, start_new_session=True
-    )
+    made = Bench(folder, proxy, store, work)
     try:
         if http:
             server.start()
             proxy.open()
-        yield Bench(folder, proxy, store, worker)
+        yield made
     finally:
-        worker.kill()
-        worker.communicate()
+        made.stop()
         proxy.close()
         server.stop()
 
@@ -286,6 +348,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--groups", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--fault", nargs="+", default=[*FAULTS], choices=[*FAULTS])
+    parser.add_argument("--work", type=float, default=2.0, help="milliseconds of operations in each step")
     parser.add_argument("--quick", action="store_true", help="60 steps: shows that it works")
     parser.add_argument("--turns", type=int, default=3, help="fits for each row")
     args = parser.parse_args(arguments)
@@ -296,14 +359,14 @@ def main(arguments: list[str] | None = None) -> int:
         (groups, key): [] for groups in args.groups for key in args.fault
     }
     http = any(FAULTS[key].http for key in args.fault)
-    with tempfile.TemporaryDirectory() as name, bench(Path(name), http=http) as made:
+    with tempfile.TemporaryDirectory() as name, bench(Path(name), args.work, http=http) as made:
         for turn in range(turns):
             for groups in args.groups:
                 for key in args.fault:
                     fits[groups, key].append(made.measure(key, steps, groups, turn, flush=flush))
                     sys.stderr.write(f"{key}, {groups} groups: {fits[groups, key][-1]}\n")
     rows = [together(FAULTS[key].name, groups, found) for (groups, key), found in fits.items()]
-    print(f"{steps:,} steps a fit\n\n{table(rows, steps)}")
+    print(f"{steps:,} steps of {args.work:g} ms a fit\n\n{table(rows)}")
     return 0 if all(row["same"] for row in rows) else 1
 
 

@@ -41,6 +41,8 @@ from lightning_lrsched.tracking.sink import key_part
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
 
+_SETTLE = 5.0  # seconds at most that the first step waits for what opening the run computes
+
 
 class MLflowTracker(Callback):
     """Records a fit in MLflow without slowing it: lr at every real step, phase, cycle, metrics, kept checkpoints.
@@ -284,6 +286,7 @@ class MLflowTracker(Callback):
             before = names[:index].count(names[index])
             label = f"{names[index]}-{before}" if before else names[index]
             self._watch(trainer, index, label, schedulers.get(id(optimizer)))
+        self._session.writer.settle(_SETTLE)
 
     def _describe(
         self,

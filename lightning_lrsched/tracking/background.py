@@ -1,38 +1,97 @@
-"""What a thread beside the training leaves to it: Python's interpreter soon, and no garbage collection meanwhile."""
+"""What a thread beside the training leaves to it: Python's interpreter, and no garbage collection meanwhile.
+
+A thread that computes keeps the interpreter for a while each time that it gets hold of it, and every operation of torch
+in the training lets go of it. So all that such a thread computes without a break can fall into a single step.
+"""
 
 import gc
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import TracebackType
 
-_AT_ONCE = 25_000  # objects of one batch of 1,000 points in MLflow's SQL store: about 12,000
+_AT_ONCE = 25_000  # a batch in MLflow's SQL store makes some 2,500 objects, one of 1,000 points 12,000
 _SOON = 0.0005
+_BURST = 0.005
+_SHARE = 0.2
+_HURRIED_SHARE = 0.5
+_LONGEST = 1.0
+_GLANCE = 0.02
 
 
-@contextmanager
-def considerate() -> Iterator[None]:
-    """Hold the collector back and hand the interpreter over soon, while a batch is written into a database."""
-    with seldom_collected(), soon_interrupted():
-        yield
+class Pace:
+    """Keeps a thread to a fifth of one processor's time, or to half of it where it falls behind.
 
-
-@contextmanager
-def soon_interrupted() -> Iterator[None]:
-    """Have threads hand the interpreter over after 0.5 ms and not after 5, for as long as this lasts.
-
-    A training step lets go of it some ten times, in operations of torch, and can wait each time until it is handed
-    back: with 5 ms a step of one millisecond takes 50 where it falls into a batch. A time that is shorter stays.
+    Args:
+        wait: waits for so many seconds, or until there is no training any more to be considerate of.
     """
-    before = sys.getswitchinterval()
-    if before <= _SOON:
-        yield
+
+    def __init__(self, wait: Callable[[float], object]) -> None:
+        """Begin to count what the thread computes."""
+        self._wait = wait
+        self._since = time.thread_time()
+
+    def rest(self, *, hurried: bool = False) -> None:
+        """Wait, for a second at most, once the thread has computed for 5 ms since it last did."""
+        spent = time.thread_time() - self._since
+        if spent >= _BURST:
+            self._wait(min(_LONGEST, spent / (_HURRIED_SHARE if hurried else _SHARE) - spent))
+            self._since = time.thread_time()
+
+
+def wait_while_computing(threads: Sequence[threading.Thread], busy: Callable[[], object], longest: float) -> None:
+    """Wait for threads that are busy, for as long as they compute: not while they wait for somebody else.
+
+    Args:
+        threads: who is busy; they must be running.
+        busy: whether they still are.
+        longest: seconds after which it is enough.
+    """
+    if not hasattr(time, "pthread_getcpuclockid"):  # macOS and Windows do not tell what a thread computes
         return
-    sys.setswitchinterval(_SOON)
-    try:
-        yield
-    finally:
-        if sys.getswitchinterval() == _SOON:  # nobody else has set it meanwhile
-            sys.setswitchinterval(before)
+    clocks = [time.pthread_getcpuclockid(thread.ident) for thread in threads if thread.ident is not None]
+    deadline, before = time.monotonic() + longest, -_GLANCE
+    while busy() and time.monotonic() < deadline:
+        spent = sum(map(time.clock_gettime, clocks))
+        if spent - before < _GLANCE / 10:
+            return
+        before = spent
+        time.sleep(_GLANCE)
+
+
+class _SoonInterrupted:
+    """Has threads hand the interpreter over after 0.5 ms and not after 5, for as long as one of them is in here.
+
+    A step of two milliseconds lets go of it some fifty times, and can wait each time until it is handed back. A time
+    that is shorter stays.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._before = sys.getswitchinterval()
+                if self._before > _SOON:
+                    sys.setswitchinterval(_SOON)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            ours = self._before > _SOON and sys.getswitchinterval() == _SOON  # nobody else has set it meanwhile
+            if ours and not self._inside:
+                sys.setswitchinterval(self._before)
+
+
+soon_interrupted = _SoonInterrupted()
 
 
 @contextmanager

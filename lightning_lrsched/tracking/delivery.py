@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lightning_lrsched.tracking.background import Pace
 from lightning_lrsched.tracking.columns import pack_segment
 from lightning_lrsched.tracking.curve import Curve
 from lightning_lrsched.tracking.journal import Journal, decode
@@ -31,6 +32,7 @@ class Delivery:
         journal: the journal of a fit that is running; None for one that was left.
         thinning: which steps are kept.
         after: by key, the last step that the run has already.
+        pace: how fast to go beside a training; None for as fast as possible.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class Delivery:
         journal: Journal | None,
         thinning: Thinning,
         after: Mapping[str, int],
+        *,
+        pace: Pace | None = None,
     ) -> None:
         """Begin at the mark."""
         self.curves: dict[str, Curve] = {}
@@ -51,6 +55,7 @@ class Delivery:
         self._sink = sink
         self._spool = spool
         self._journal = journal
+        self._pace = pace
         self._mark, self._will = ((0, 0), None) if spool is None else _left(spool)
         self._behind = self._mark > (0, 0)
         self._waiting: list[Point] = []
@@ -69,6 +74,7 @@ class Delivery:
         while not self._waiting or len(self._waiting) + self._expander.width <= self._sink.batch_size:
             if not (self._expand() or self._load() or self._next_segment() or self._load_memory()):
                 return False
+            self._rest()
         return True
 
     def push(self, *, more: bool = False) -> None:
@@ -83,6 +89,7 @@ class Delivery:
             self._sink.write(self._waiting[:size])
             self.written += len(self._waiting[:size])
             del self._waiting[:size]
+            self._rest()
             if more and self._unmarked < _MOST_UNMARKED and len(self._waiting) < size:
                 break
         self._unmarked = self._unmarked + 1 if self._waiting else 0
@@ -103,6 +110,11 @@ class Delivery:
             except OSError:  # a full disk: a replay sends again what was sent since the last mark
                 return
         spool.mark(*mark)
+
+    def _rest(self) -> None:
+        """Leave the training its time, and less of it while a good deal of the journal waits."""
+        if self._pace is not None:
+            self._pace.rest(hurried=len(self._data) - self._at > _READ // 2)
 
     def run(self) -> None:
         """Deliver everything that is there."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_lrsched.tracking.mlflow_client import is_final
-from lightning_lrsched.tracking.mlflow_sink import BATCH_SIZE, MlflowSink
+from lightning_lrsched.tracking.mlflow_sink import MlflowSink, batch_size_of
 from lightning_lrsched.tracking.sink import Point
 
 
@@ -14,14 +14,14 @@ class LateSink:
     """Stands for a run that is opened when something is first written to it; tried again if that fails.
 
     Args:
+        tracking_uri: the store.
         open_sink: opens the run.
         run_id: the run, where it is known before.
     """
 
-    batch_size = BATCH_SIZE
-
-    def __init__(self, open_sink: Callable[[], MlflowSink], run_id: str | None = None) -> None:
+    def __init__(self, tracking_uri: str, open_sink: Callable[[], MlflowSink], run_id: str | None = None) -> None:
         """Open nothing yet."""
+        self.batch_size = batch_size_of(tracking_uri)
         self._open = open_sink
         self._known = run_id
         self._opened: MlflowSink | None = None

@@ -175,7 +175,7 @@ def sink_for(
         opened(run_id, client.get_experiment(client.get_run(run_id).info.experiment_id).name)
         return MlflowSink(client, run_id, owned=target.owned)
 
-    return LateSink(open_sink, target.run_id)
+    return LateSink(target.uri, open_sink, target.run_id)
 
 
 def find_experiment(client: "MlflowClient", name: str | None, experiment_id: str | None) -> str | None:

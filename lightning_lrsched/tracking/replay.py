@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking import tasks
+from lightning_lrsched.tracking.background import Pace
 from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.mlflow_client import open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
@@ -88,13 +89,18 @@ def replay(
     return done
 
 
-def deliver(spool: Spool, sink: MlflowSink, progress: Callable[[int], None] = lambda points: None) -> Replayed:
-    """Bring everything in a spool to a sink; the spool is left as a shell."""
+def deliver(
+    spool: Spool,
+    sink: MlflowSink,
+    progress: Callable[[int], None] = lambda points: None,
+    pace: Pace | None = None,
+) -> Replayed:
+    """Bring everything in a spool to a sink, beside a training at a pace; the spool is left as a shell."""
     points: PointSink = sink
     ended = spool.written()
     if _last_fit(spool, sink) != spool.manifest["token"]:
         points = Gaps(sink)
-    delivery = Delivery(points, spool, None, thinning_of(spool), known_steps(spool, sink))
+    delivery = Delivery(points, spool, None, thinning_of(spool), known_steps(spool, sink), pace=pace)
     while delivery.fill():
         delivery.push(more=True)
         progress(delivery.written)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_lrsched.masking import masked
+from lightning_lrsched.tracking.background import Pace
 from lightning_lrsched.tracking.mlflow_client import import_store
 from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import deliver, known_steps
@@ -129,7 +130,7 @@ class Session:
             with suppress(OSError):  # a full disk has been told by the journal
                 self._spool.note(run_id=run_id, experiment_found=experiment)
 
-    def _prepare(self) -> Mapping[str, int]:
+    def _prepare(self, pace: Pace) -> Mapping[str, int]:
         """Deliver what the fits before have left of the same run, and return what the run has then."""
         if not self._goes_on:
             return {}
@@ -137,10 +138,10 @@ class Session:
         own = None if self._spool is None else self._spool.folder
         for folder in spools(self._options.spool_dir):
             if folder != own:
-                self._take_over(folder, sink.run_id)
+                self._take_over(folder, sink.run_id, pace)
         return sink.last_steps() if self._spool is None else known_steps(self._spool, sink)
 
-    def _take_over(self, folder: Path, run_id: str) -> None:
+    def _take_over(self, folder: Path, run_id: str, pace: Pace) -> None:
         """Deliver the spool of an earlier fit, if it is of this run and nobody else does."""
         try:
             spool = Spool.open(folder)
@@ -149,7 +150,7 @@ class Session:
         try:
             same_token = spool.manifest.get("run_token") == self.target.token
             if spool.manifest.get("run_id") == run_id or same_token:
-                deliver(spool, self.sink.opened())
+                deliver(spool, self.sink.opened(), pace=pace)
                 spool.remove()
         except SpoolError as left:
             self._tell(f"An earlier fit of this run has left {folder}: {left}")

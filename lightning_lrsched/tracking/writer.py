@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking import tasks
+from lightning_lrsched.tracking.background import Pace, soon_interrupted, wait_while_computing
 from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.journal import SEGMENT_BYTES, Journal, note
 from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
@@ -54,7 +55,8 @@ class Writer:
         spool: the folder of the journal; None where none can be written.
         tell: called once with a message when something is wrong.
         settings: how to work.
-        prepare: called in the thread before the first delivery; returns by key the last step that the run has.
+        prepare: called in the thread before the first delivery, with the pace to keep; returns by key the last step
+            that the run has.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Writer:
         spool: Spool | None,
         tell: Callable[[str], None],
         settings: Settings = Settings(),  # noqa: B008 - a frozen value
-        prepare: Callable[[], Mapping[str, int]] = dict,
+        prepare: Callable[[Pace], Mapping[str, int]] = lambda pace: {},
     ) -> None:
         """Start the threads."""
         self.journal = Journal(None if spool is None else spool.folder, tell, settings.segment_bytes)
@@ -82,6 +84,7 @@ class Writer:
         self._jobs: deque[tuple[Job, Path | None]] = deque()
         self._lost_jobs = 0
         self._tasks = 0
+        self._awake = threading.Event()  # there is a job
         self._closing = threading.Event()
         self._deadline = float("inf")
         self._status = "FINISHED"
@@ -99,7 +102,7 @@ class Writer:
 
     def run(self, job: Job) -> None:
         """Have the tasks' thread do something with the sink. A replay does not know of it; see `task`."""
-        self._jobs.append((job, None))
+        self._add(job, None)
 
     def task(self, task: Mapping[str, Any]) -> None:
         """Have the tasks' thread do one of `tracking.tasks`, or a replay if this process cannot."""
@@ -108,7 +111,15 @@ class Writer:
             self._tasks += 1
             with suppress(OSError):  # a full disk has been told by the journal
                 path = self._spool.write(f"tasks/{self._tasks:06d}.json", task)
-        self._jobs.append((partial(tasks.perform, task), path))
+        self._add(partial(tasks.perform, task), path)
+
+    def settle(self, longest: float) -> None:
+        """Wait for the jobs so far, as long as they compute: a step would have to share the interpreter with them."""
+        wait_while_computing(self._threads, lambda: self._jobs, longest)
+
+    def _add(self, job: Job, path: Path | None) -> None:
+        self._jobs.append((job, path))
+        self._awake.set()
 
     def close(self, timeout: float, status: str) -> bool:
         """Deliver what is left and end the run, for at most ``timeout`` seconds. Return whether all arrived."""
@@ -117,6 +128,7 @@ class Writer:
         self.journal.close()
         self._deadline = time.monotonic() + timeout
         self._closing.set()
+        self._awake.set()
         for thread in self._threads:
             thread.join(max(0.0, self._deadline - time.monotonic()) + 0.1)
         done = self._delivered and self._concluded and not (self._jobs or self._lost_jobs or self.journal.dropped)
@@ -141,7 +153,7 @@ class Writer:
 
     def _deliver(self) -> None:
         """Deliver the points: a batch as soon as it is full, and what there is after a while or at the end."""
-        delivery = self._attempt(self._begin)
+        delivery = self._attempt(partial(self._begin, Pace(self._closing.wait)))
         if delivery is None:
             return
         self._delivery = delivery
@@ -150,7 +162,8 @@ class Writer:
         pushed = time.monotonic()
         while True:
             closing = self._closing.is_set()  # before the look: what is found then is all there is
-            full = delivery.fill()
+            with soon_interrupted:
+                full = delivery.fill()
             if closing and not full:
                 delivery.finish()
             if (full or closing or time.monotonic() >= pushed + self._settings.deliver_every) and delivery.waiting:
@@ -164,13 +177,13 @@ class Writer:
                 return
             self._closing.wait(look)
 
-    def _begin(self) -> Delivery:
-        after = self._prepare()
-        return Delivery(self._sink, self._spool, self.journal, self._settings.thinning, after)
+    def _begin(self, pace: Pace) -> Delivery:
+        after = self._prepare(pace)
+        return Delivery(self._sink, self._spool, self.journal, self._settings.thinning, after, pace=pace)
 
     def _work(self) -> None:
         """Do the jobs in their order; one that fails is tried again after the others."""
-        points = self._threads[0]
+        points, pace = self._threads[0], Pace(self._closing.wait)
         while not (self._closing.is_set() and not self._jobs and not points.is_alive()):
             if self._jobs:
                 job, path = self._jobs[0]
@@ -179,8 +192,10 @@ class Writer:
                 if done and path is not None:
                     path.unlink(missing_ok=True)
                 self._lost_jobs += not done
+                pace.rest()
             else:
-                points.join(_LOOK) if self._closing.is_set() else self._closing.wait(_LOOK)
+                points.join(_LOOK) if self._closing.is_set() else self._awake.wait(_LOOK)
+                self._awake.clear()
         if time.monotonic() < self._deadline:
             self._conclude()
         with self._leaving:
@@ -208,7 +223,8 @@ class Writer:
         failures = 0
         while True:
             try:
-                result = action()
+                with soon_interrupted:
+                    result = action()
             except Exception as failure:
                 failures += 1
                 self._note_failure(failure)

@@ -4,14 +4,21 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from lightning_lrsched.tracking.background import collect_now, seldom_collected, soon_interrupted
-from lightning_lrsched.tracking.mlflow_sink import MlflowSink
+from lightning_lrsched.tracking.background import (
+    Pace,
+    collect_now,
+    seldom_collected,
+    soon_interrupted,
+    wait_while_computing,
+)
+from lightning_lrsched.tracking.mlflow_sink import MlflowSink, batch_size_of
 from lightning_lrsched.tracking.sink import Point
 
 
@@ -114,21 +121,99 @@ def test_garbage_of_the_training_is_collected_all_the_same() -> None:
         assert sum(generation["collected"] for generation in gc.get_stats()) > begin + 40_000
 
 
-def test_a_batch_into_a_database_hands_the_interpreter_over_soon(uri: str) -> None:
-    client = MlflowClient(uri)
-    sink = MlflowSink(client, client.create_run("0").info.run_id, owned=True)
-    points = [Point("lr/SGD/0", 0.1, step, 1) for step in range(1000)]
-    thread, seen = threading.Thread(target=sink.write, args=(points,)), set[float]()
-    thread.start()
-    while thread.is_alive():
-        seen.add(sys.getswitchinterval())
-    assert 0.0005 in seen
+def test_the_interpreter_is_handed_over_soon_until_the_last_thread_has_left() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with soon_interrupted:
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=stay)
+    with soon_interrupted:
+        thread.start()
+        assert inside.wait(10)
+    assert sys.getswitchinterval() == 0.0005
+    leave.set()
+    thread.join()
     assert sys.getswitchinterval() == 0.005
+
+
+def compute(seconds: float) -> float:
+    """Compute for some seconds of the thread's own time; return how many it was."""
+    begin = time.thread_time()
+    while time.thread_time() < begin + seconds:
+        pass
+    return time.thread_time() - begin
+
+
+@pytest.mark.parametrize(("hurried", "times"), [(False, 4), (True, 1)])
+def test_a_thread_rests_for_as_long_as_leaves_it_its_share(hurried: bool, times: int) -> None:
+    rests: list[float] = []
+    pace = Pace(rests.append)
+    spent = compute(0.05)
+    pace.rest(hurried=hurried)
+    pace.rest(hurried=hurried)  # it has computed nothing since
+    assert rests == [pytest.approx(times * spent, rel=0.2)]
+
+
+def test_what_is_computed_in_small_parts_is_rested_from_together_and_never_for_long() -> None:
+    rests: list[float] = []
+    pace = Pace(rests.append)
+    for _ in range(10):
+        compute(0.001)
+        pace.rest()
+    assert 1 <= len(rests) <= 2
+    assert 0.02 <= rests[0] < 0.04
+    compute(0.3)
+    pace.rest()
+    assert rests[-1] == 1.0
+
+
+def test_threads_are_waited_for_while_they_compute() -> None:
+    busy = threading.Thread(target=compute, args=(0.3,))
+    busy.start()
+    wait_while_computing([busy], busy.is_alive, 60.0)
+    assert not busy.is_alive()
+
+
+@pytest.mark.parametrize("longest", [0.05, 60.0])
+def test_threads_are_not_waited_for_while_they_wait_themselves(longest: float) -> None:
+    over = threading.Event()
+    idle = threading.Thread(target=over.wait, args=(30,))
+    idle.start()
+    begin = time.monotonic()
+    wait_while_computing([idle], idle.is_alive, longest)
+    assert time.monotonic() - begin < 10
+    assert idle.is_alive()
+    over.set()
+    idle.join()
+
+
+def test_the_wait_for_threads_that_compute_has_an_end() -> None:
+    busy = threading.Thread(target=compute, args=(1.0,))
+    busy.start()
+    wait_while_computing([busy], busy.is_alive, 0.1)
+    assert busy.is_alive()
+    busy.join()
+
+
+@pytest.mark.parametrize(
+    ("uri", "size"),
+    [
+        ("sqlite:///mlflow.db", 200),
+        ("postgresql+psycopg2://lab@db/mlflow", 200),
+        ("http://127.0.0.1:5000", 1000),
+        ("file:///tmp/mlruns", 1000),
+    ],
+)
+def test_a_database_is_given_less_at_a_time_than_a_server(uri: str, size: int) -> None:
+    assert batch_size_of(uri) == size
 
 
 def test_the_interval_is_back_after_a_failure() -> None:
     def fail() -> None:
-        with soon_interrupted():
+        with soon_interrupted:
             raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
@@ -139,7 +224,7 @@ def test_the_interval_is_back_after_a_failure() -> None:
 @pytest.mark.parametrize(("before", "meanwhile", "after"), [(0.0001, 0.0001, 0.0001), (0.005, 0.02, 0.02)])
 def test_an_interval_that_is_shorter_or_set_by_the_user_stays(before: float, meanwhile: float, after: float) -> None:
     sys.setswitchinterval(before)
-    with soon_interrupted():
+    with soon_interrupted:
         assert sys.getswitchinterval() == pytest.approx(min(before, 0.0005))
         sys.setswitchinterval(meanwhile)
     assert sys.getswitchinterval() == pytest.approx(after)

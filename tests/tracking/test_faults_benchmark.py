@@ -5,20 +5,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+FAULTS = ("read-only", "experiment", "two", "sigkill", "sigterm", "ctrl-c", "exception")
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "tracking_faults.py"
 
 
 def test_a_row_for_each_fault_says_that_the_fit_is_the_untracked_one_and_that_all_arrived() -> None:
-    command = [sys.executable, str(SCRIPT), "--quick", "--groups", "2", "--fault", "read-only", "experiment", "two"]
+    command = [sys.executable, str(SCRIPT), "--quick", "--groups", "2", "--fault", *FAULTS]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.endswith("60 |")]
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][2:]
     assert [row[0] for row in rows] == [
         "| spool that cannot be written",
         "| experiment deleted in the middle",
         "| another training that writes to the same sqlite file",
+        "| process killed by SIGKILL",
+        "| process killed by SIGTERM",
+        "| ctrl-C",
+        "| exception in the module",
     ]
-    for row in rows:
-        assert row[-2:] == ["yes", "60 of 60 |"]
-        assert all(re.fullmatch(r"[\d,.]+", figure) for figure in row[1:-2])
+    for row, steps in zip(rows, (60, 60, 60, 45, 45, 45, 45), strict=True):
+        assert row[-2:] == ["yes", f"{steps} of {steps} |"]
+        assert all(re.fullmatch(r"-?[\d,.]+", figure) for figure in row[1:-2])
         assert float(row[2]) > 0

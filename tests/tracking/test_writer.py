@@ -1,8 +1,10 @@
 """The writer: in order, in batches, again after a failure, never waiting, never raising, nothing lost."""
 
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ from lightning_lrsched.tracking import tasks, writer
 from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.journal import Journal
 from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
-from lightning_lrsched.tracking.sink import Sink
+from lightning_lrsched.tracking.sink import Point, Sink
 from lightning_lrsched.tracking.spool import Spool
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
@@ -143,6 +145,68 @@ def test_a_full_batch_does_not_wait_and_a_part_of_one_waits_its_time(spool: Spoo
     assert len(sink.points) == 200
     made.close(10, "FINISHED")
     assert len(sink.points) == 250
+
+
+class Computes(Keeps):
+    """A sink that computes for 10 ms for each batch, as a database does, and says when."""
+
+    def __init__(self) -> None:
+        super().__init__(batch_size=100)
+        self.times: list[tuple[float, float, float]] = []
+
+    def write(self, points: Sequence[Point]) -> None:
+        begin, own = time.monotonic(), time.thread_time()
+        while time.thread_time() < own + 0.01:
+            pass
+        super().write(points)
+        self.times.append((begin, time.monotonic(), sys.getswitchinterval()))
+
+
+def test_beside_the_training_a_batch_is_followed_by_a_rest_and_at_the_end_by_the_next_one(spool: Spool | None) -> None:
+    sink = Computes()
+    made = make(sink, spool, every=60)
+    record(made, 2_000)
+    deadline = time.monotonic() + 20
+    while len(sink.times) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    beside = len(sink.times)
+    assert made.close(30, "FINISHED")
+    assert 6 <= beside < 15
+    rests = [later[0] - earlier[1] for earlier, later in pairwise(sink.times)]
+    assert min(rests[: beside - 2]) > 0.035
+    assert sorted(rests[beside + 1 :])[len(rests[beside + 1 :]) // 2] < 0.035
+    assert {interval for _, _, interval in sink.times} == {0.0005}
+    assert sys.getswitchinterval() > 0.0005
+    assert of(sink.points, LRS) == [(step, 0.5) for step in range(2_000)]
+
+
+def test_a_job_is_begun_at_once_and_waited_for_while_it_computes(spool: Spool | None) -> None:
+    def job(sink: Sink) -> None:
+        own = time.thread_time()
+        while time.thread_time() < own + 0.3:
+            pass
+        sink.describe({"computed": "yes"}, {})
+
+    sink = Keeps()
+    made = make(sink, spool)
+    made.run(job)
+    made.settle(60)
+    assert sink.params == {"computed": "yes"}
+    made.close(10, "FINISHED")
+
+
+def test_a_job_that_hangs_is_not_waited_for(spool: Spool | None) -> None:
+    over, made = threading.Event(), make(Keeps(), spool)
+
+    def job(sink: Sink) -> None:
+        over.wait(30)
+
+    made.run(job)
+    begin = time.monotonic()
+    made.settle(60)
+    assert time.monotonic() - begin < 10
+    over.set()
+    assert made.close(10, "FINISHED")
 
 
 def test_many_segments_are_delivered_and_removed_while_training_goes_on(tmp_path: Path) -> None:
