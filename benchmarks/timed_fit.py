@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -219,6 +220,7 @@ def tell(line: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
     quiet()
     for line in sys.stdin:
         tell({"result": fit(**json.loads(line))})
