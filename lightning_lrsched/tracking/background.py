@@ -45,16 +45,19 @@ def wait_while_computing(threads: Sequence[threading.Thread], busy: Callable[[],
     """Wait for threads that are busy, for as long as they compute: not while they wait for somebody else.
 
     Args:
-        threads: who is busy; they must be running.
+        threads: who is busy.
         busy: whether they still are.
         longest: seconds after which it is enough.
     """
     if not hasattr(time, "pthread_getcpuclockid"):  # macOS and Windows do not tell what a thread computes
         return
-    clocks = [time.pthread_getcpuclockid(thread.ident) for thread in threads if thread.ident is not None]
+    clocks = [time.pthread_getcpuclockid(thread.ident) for thread in threads if thread.ident and thread.is_alive()]
     deadline, before = time.monotonic() + longest, -_GLANCE
     while busy() and time.monotonic() < deadline:
-        spent = sum(map(time.clock_gettime, clocks))
+        try:
+            spent = sum(map(time.clock_gettime, clocks))
+        except OSError:  # one of them has ended
+            return
         if spent - before < _GLANCE / 10:
             return
         before = spent

@@ -190,6 +190,17 @@ def test_threads_are_not_waited_for_while_they_wait_themselves(longest: float) -
     idle.join()
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.1])
+def test_a_thread_that_ends_meanwhile_ends_the_wait_and_nothing_else(seconds: float) -> None:
+    ends = threading.Thread(target=compute, args=(seconds,))
+    ends.start()
+    if not seconds:
+        ends.join()
+    begin = time.monotonic()
+    wait_while_computing([ends], lambda: True, 60.0)
+    assert time.monotonic() - begin < 10
+
+
 def test_the_wait_for_threads_that_compute_has_an_end() -> None:
     busy = threading.Thread(target=compute, args=(1.0,))
     busy.start()
