@@ -54,7 +54,7 @@ class Track:
         chosen: which groups.
     """
 
-    __slots__ = ("_ahead", "_first", "_floats", "_indices", "_lanes", "_planned", "chosen", "key", "timeline")
+    __slots__ = ("_ahead", "_first", "_floats", "_indices", "_lanes", "_rows", "chosen", "key", "timeline")
 
     def __init__(self, timeline: Timeline, key: str, chosen: Groups) -> None:
         """Remember what to write, and where."""
@@ -66,7 +66,7 @@ class Track:
         self._first = 0
         self._ahead: list[list[float]] = []  # of each lane, the values from step `_first` on
         self._indices: list[int] = []  # of the chosen groups
-        self._planned: list[list[float]] = []  # of each of these, the values of its lane
+        self._rows: list[list[float]] = []  # of each step from `_first` on, the values of these, once asked for
 
     def has(self, index: int, group: Group) -> bool:
         """Return whether a group is chosen and has the value."""
@@ -122,10 +122,12 @@ class Track:
 
     def holds(self, step: int, found: list[float]) -> bool:
         """Return whether the chosen among all groups have just the values of real step ``step``, those written last."""
-        at = step - self._first
         if len(self._indices) != len(found):
             found = [found[index] for index in self._indices]
-        return found == [values[at] for values in self._planned]
+        if not self._rows:
+            of = {index: ahead for lane, ahead in zip(self._lanes, self._ahead, strict=True) for index in lane.indices}
+            self._rows = list(map(list, zip(*(of[index] for index in self._indices), strict=True)))
+        return not found or found == self._rows[step - self._first]
 
     def strays(self, step: int) -> Iterator[tuple[int, float]]:
         """Yield each chosen group that does not hold the value of real step ``step``, the one written last."""
@@ -144,8 +146,7 @@ class Track:
         scales, offsets = self.timeline.levels(np.arange(step, step + count))
         self._first = step
         self._ahead = [(scales * lane.base + offsets).tolist() for lane in self._lanes]
-        of = {index: ahead for lane, ahead in zip(self._lanes, self._ahead, strict=True) for index in lane.indices}
-        self._planned = [of[index] for index in self._indices]
+        self._rows = []
 
     def _read(self, group: Group) -> Any:
         """Return the value of a group."""
