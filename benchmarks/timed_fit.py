@@ -58,7 +58,7 @@ def fit(  # noqa: PLR0917
         run = tracker[0].run_id if tracker else None
         return {"weights": [module.weight.item(), module.bias.item()], "run": run} | times.summary()
 
-    pace = pacer(times, operations(work), None if tracker else Path(folder).parent, set(events), so_far)
+    pace = pacer(times, operations(work), Path(folder).parent / "appended", set(events), so_far, alone=not tracker)
     with timed(times):
         make_trainer(Path(folder), schedule, *tracker, pace, max_epochs=2).fit(module, loader(steps // 2))
     return so_far() | {"then": pace.then}
@@ -118,7 +118,7 @@ class Times:
             "step": median(self.whole[1:]) / 1e6,
             "whole": max(self.whole[1:]) / 1e6,
             "held": max(self.held[1:]) / 1e6,
-            "append": median(self.append or [0]) / 1e3,
+            "append": median(self.append) / 1e3,
         }
 
 
@@ -164,11 +164,13 @@ def operations(work: float) -> int:
     return round(work * 1e6 / median(seen))
 
 
-def pacer(times: Times, count: int, folder: Path | None, events: set[int], so_far: Callable[[], dict[str, Any]]) -> Any:
+def pacer(
+    times: Times, count: int, path: Path, events: set[int], so_far: Callable[[], dict[str, Any]], *, alone: bool
+) -> Any:
     """Return a callback that does ``count`` operations in each step, closes it, and tells what there is at an event.
 
-    With a folder, it appends 100 bytes to a file there between two steps, and times that alone: a call of the system
-    that takes as long as the machine is slow just then.
+    Between two steps it appends 100 bytes to a file, and times that alone: a call of the system that takes as long as
+    the machine is slow just then. ``alone`` says that there is no tracker, and the clocks are to be timed in its place.
     """
     import torch
     from lightning.pytorch.callbacks import Callback
@@ -177,20 +179,19 @@ def pacer(times: Times, count: int, folder: Path | None, events: set[int], so_fa
         def __init__(self) -> None:
             self.work = torch.ones(100, 100)
             self.then: dict[str, Any] = {}
-            self.file = None if folder is None else (folder / "appended").open("ab", buffering=0)
+            self.file = path.open("ab", buffering=0)
 
         def on_train_batch_start(self, *_: object) -> None:
-            if self.file is not None:
+            if alone:
                 times.nothing()
 
         def on_train_batch_end(self, trainer: Any, *_: object) -> None:
             for _repeat in range(count):
                 self.work @ self.work
             times.end_step()
-            if self.file is not None:
-                begin = time.perf_counter_ns()
-                os.write(self.file.fileno(), _RECORD)
-                times.append.append(time.perf_counter_ns() - begin)
+            begin = time.perf_counter_ns()
+            os.write(self.file.fileno(), _RECORD)
+            times.append.append(time.perf_counter_ns() - begin)
             if trainer.global_step in events:
                 self.then = so_far()
                 tell({"event": trainer.global_step, "then": self.then})
@@ -200,8 +201,7 @@ def pacer(times: Times, count: int, folder: Path | None, events: set[int], so_fa
             times.begin_step()
 
         def on_fit_end(self, *_: object) -> None:
-            if self.file is not None:
-                self.file.close()
+            self.file.close()
 
     return Pacer()
 

@@ -24,6 +24,6 @@ def test_a_row_for_each_fault_says_that_the_fit_is_the_untracked_one_and_that_al
         "| exception in the module",
     ]
     for row, steps in zip(rows, (60, 60, 60, 45, 45, 45, 45), strict=True):
-        assert row[-2:] == ["yes", f"{steps} of {steps} |"]
-        assert all(re.fullmatch(r"-?[\d,.]+", figure) for figure in row[1:-2])
+        assert row[-3:] == ["1 of 1", "yes", f"{steps} of {steps} |"]
+        assert all(re.fullmatch(r"-?[\d,.]+", figure) for figure in row[1:-3])
         assert float(row[2]) > 0
