@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_lrsched.tracking.mlflow_client import is_final
-from lightning_lrsched.tracking.mlflow_sink import MlflowSink, batch_size_of
+from lightning_lrsched.tracking.mlflow_sink import MlflowSink, batch_beside_training
 from lightning_lrsched.tracking.sink import Point
 
 
@@ -21,7 +21,7 @@ class LateSink:
 
     def __init__(self, tracking_uri: str, open_sink: Callable[[], MlflowSink], run_id: str | None = None) -> None:
         """Open nothing yet."""
-        self.batch_size = batch_size_of(tracking_uri)
+        self.batch_size = batch_beside_training(tracking_uri)
         self._open = open_sink
         self._known = run_id
         self._opened: MlflowSink | None = None
@@ -65,4 +65,5 @@ class LateSink:
         with self._one_at_a_time:
             if self._opened is None:
                 self._opened = self._open()
+                self._opened.batch_size = self.batch_size
             return self._opened

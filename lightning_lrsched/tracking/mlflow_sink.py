@@ -20,13 +20,17 @@ _LONGEST_TAG = 8000
 _AT_ONCE = 100
 
 
-def batch_size_of(tracking_uri: str) -> int:
-    """Return how many points a store is given at a time: 1,000, which is what MLflow's servers take.
+MOST_POINTS = 1000
+"""Points that MLflow takes at a time."""
+
+
+def batch_beside_training(tracking_uri: str) -> int:
+    """Return how many points a store is given at a time while a training runs beside it.
 
     A database is written by this process itself, and a thousand points take 0.1 s of Python: they would fall into one
     step of the training. So 200 there.
     """
-    return 200 if tracking_uri.startswith(_SQL) else 1000
+    return 200 if tracking_uri.startswith(_SQL) else MOST_POINTS
 
 
 class MlflowSink:
@@ -42,7 +46,7 @@ class MlflowSink:
         """Remember the run."""
         self.client = client
         self.run_id = run_id
-        self.batch_size = batch_size_of(client.tracking_uri)
+        self.batch_size = MOST_POINTS
         self._owned = owned
         # SQL stores keep one row per (run, key, timestamp, step, value). The file store appends whatever it gets.
         self._appends = "://" not in client.tracking_uri or client.tracking_uri.startswith("file:")

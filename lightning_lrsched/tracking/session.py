@@ -9,6 +9,7 @@ from pathlib import Path
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.background import Pace
 from lightning_lrsched.tracking.mlflow_client import import_store
+from lightning_lrsched.tracking.mlflow_sink import MOST_POINTS
 from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import deliver, known_steps
 from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, spools
@@ -79,6 +80,7 @@ class Session:
     def close(self, status: str) -> Left | None:
         """Deliver the rest and end the run; what is not taken in time is told, with the command that delivers it."""
         writer, timeout = self.writer, self._options.flush_timeout
+        self.sink.batch_size = MOST_POINTS  # no step waits any more
         if writer.close(timeout, status):
             if writer.infinite_values:
                 count, key = len(writer.infinite_values), writer.infinite_values[0]

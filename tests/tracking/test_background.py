@@ -5,7 +5,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,10 @@ from lightning_lrsched.tracking.background import (
     soon_interrupted,
     wait_while_computing,
 )
-from lightning_lrsched.tracking.mlflow_sink import MlflowSink, batch_size_of
+from lightning_lrsched.tracking.mlflow_sink import MlflowSink, batch_beside_training
+from lightning_lrsched.tracking.pick import Target
+from lightning_lrsched.tracking.recorder import MetricRecord
+from lightning_lrsched.tracking.session import Options, Session
 from lightning_lrsched.tracking.sink import Point
 
 
@@ -219,7 +223,32 @@ def test_the_wait_for_threads_that_compute_has_an_end() -> None:
     ],
 )
 def test_a_database_is_given_less_at_a_time_than_a_server(uri: str, size: int) -> None:
-    assert batch_size_of(uri) == size
+    assert batch_beside_training(uri) == size
+
+
+def test_a_database_is_given_as_much_as_it_takes_once_the_training_has_ended(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    write = MlflowSink.write
+
+    def noted(sink: MlflowSink, points: Sequence[Point]) -> None:
+        sizes.append(len(points))
+        write(sink, points)
+
+    monkeypatch.setattr(MlflowSink, "write", noted)
+    session = Session(Target(uri, experiment="sizes"), Options(tmp_path), pytest.fail)
+    for step in range(200):
+        session.writer.record(MetricRecord(step, 1, {"loss": 0.1}))
+    deadline = time.monotonic() + 30
+    while not sizes and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for step in range(200, 5000):
+        session.writer.record(MetricRecord(step, 1, {"loss": 0.1}))
+    assert session.close("FINISHED") is None
+    assert sizes[0] == 200
+    assert 200 < max(sizes) <= 1000
+    assert sum(sizes) == len(MlflowClient(uri).get_metric_history(str(session.run_id), "loss")) == 5000
 
 
 def test_the_interval_is_back_after_a_failure() -> None:
