@@ -65,5 +65,5 @@ class LateSink:
         with self._one_at_a_time:
             if self._opened is None:
                 self._opened = self._open()
-                self._opened.batch_size = self.batch_size
+                self._opened.batch_size = self.batch_size  # what earlier fits have left goes through it
             return self._opened

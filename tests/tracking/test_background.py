@@ -19,6 +19,7 @@ from lightning_lrsched.tracking.background import (
     soon_interrupted,
     wait_while_computing,
 )
+from lightning_lrsched.tracking.late_sink import LateSink
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink, batch_beside_training
 from lightning_lrsched.tracking.pick import Target
 from lightning_lrsched.tracking.recorder import MetricRecord
@@ -224,6 +225,13 @@ def test_the_wait_for_threads_that_compute_has_an_end() -> None:
 )
 def test_a_database_is_given_less_at_a_time_than_a_server(uri: str, size: int) -> None:
     assert batch_beside_training(uri) == size
+
+
+def test_what_earlier_fits_have_left_is_written_beside_the_training_too(uri: str) -> None:
+    client = MlflowClient(uri)
+    run_id = client.create_run("0").info.run_id
+    assert MlflowSink(client, run_id, owned=True).batch_size == 1000
+    assert LateSink(uri, lambda: MlflowSink(client, run_id, owned=True)).opened().batch_size == 200
 
 
 def test_a_database_is_given_as_much_as_it_takes_once_the_training_has_ended(
