@@ -153,6 +153,18 @@ def test_groups_that_come_and_go_begin_at_their_own_base(
             step += 1
 
 
+def test_it_holds_at_every_step_also_where_the_next_values_are_computed_and_past_the_end() -> None:
+    there: list[Group] = [{"lr": 0.1}, {"lr": 0.02}]
+    track = Track(Plan(Cosine()).resolve(RunLength(2100)), "lr", Groups())
+    track.pair(there)
+    writes = track.follow(0)
+    for step in range(4500):
+        next(writes)
+        used = [group["lr"] for group in there]
+        assert track.holds(step, used)
+        assert not track.holds(step, [used[0], used[1] + 1e-9])
+
+
 def test_a_track_without_groups_writes_nothing_and_never_ends() -> None:
     track = Track(Plan(Cosine()).resolve(RunLength(5)), "lr", Groups(others=False))
     track.pair([{"lr": 0.1}])
