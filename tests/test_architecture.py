@@ -152,6 +152,14 @@ def test_importing_the_package_imports_no_optional_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_importing_the_package_needs_no_module_of_posix() -> None:
+    code = (
+        "import sys, lightning.pytorch, torch; sys.modules['fcntl'] = None; "
+        "import lightning_lrsched as ours; [getattr(ours, name) for name in ours.__all__]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PACKAGE.parent)
+
+
 @pytest.mark.parametrize("path", FILES)
 def test_files_and_functions_are_short(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """MLflowTracker: records the lr curve, the phases, the validation metrics and the kept checkpoints in MLflow."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -89,6 +90,7 @@ class MLflowTracker(Callback):
 
     Raises:
         ValueError: when constructed, if a value is refused, with a valid example.
+        OSError: when constructed on Windows.
         ModuleNotFoundError: at the start of the fit, if mlflow is not installed.
 
     Example::
@@ -141,6 +143,12 @@ class MLflowTracker(Callback):
 
     def _check(self) -> None:
         """Refuse what cannot be meant, before anything is trained."""
+        if sys.platform == "win32":
+            raise OSError(
+                "MLflowTracker does not work on Windows: its spool needs the file locks of Linux and macOS. Use WSL, or "
+                "Trainer(logger=MLFlowLogger(...), callbacks=[..., LearningRateMonitor('step')]); schedules and "
+                "CycleCheckpoint work as they are"
+            )
         for name in ("tracking_uri", "experiment", "run_name", "registered_model"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):

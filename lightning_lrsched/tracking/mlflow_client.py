@@ -5,7 +5,6 @@ are read from the environment at every call, so they cannot be changed for one c
 user's. Here the store of one client is replaced by one whose requests say themselves how long they may take.
 """
 
-import fcntl
 import json
 import math
 import os
@@ -81,6 +80,8 @@ def _alone_with(tracking_uri: str) -> Iterator[None]:
     if not tracking_uri.startswith("sqlite:"):
         yield
         return
+    import fcntl  # not there on Windows
+
     name = f"lrsched-{os.getuid()}-{sha256(tracking_uri.encode()).hexdigest()[:16]}.lock"
     with open(os.open(Path(tempfile.gettempdir(), name), os.O_RDWR | os.O_CREAT, 0o600), "w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)

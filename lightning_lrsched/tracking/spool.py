@@ -1,6 +1,5 @@
 """The spool: a folder, private to the user, with all of a fit that the tracking server has not taken yet."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -179,6 +178,8 @@ def _locked(folder: Path) -> int:
     Raises:
         BlockingIOError: if another process, or another fit of this one, has it.
     """
+    import fcntl  # not there on Windows, where `MLflowTracker` refuses and the rest of the package works
+
     if folder.resolve() in _IN_USE:
         raise BlockingIOError(str(folder))
     fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -158,3 +158,9 @@ def test_credentials_of_the_environment_are_sent(
         fit(tmp_path, MLflowTracker(proxy.uri, flush_timeout=1.0))
     proxy.close()
     assert set(proxy.authorizations) == {header}
+
+
+def test_windows_is_refused_with_what_works_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(OSError, match="does not work on Windows.*Use WSL, or.*MLFlowLogger"):
+        MLflowTracker()

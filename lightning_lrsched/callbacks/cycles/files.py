@@ -204,7 +204,7 @@ def _publish(under: str, path: str) -> None:
     """Give a checkpoint its final name when all of it is on the disk; a sharded one is a folder."""
     sharded = os.path.isdir(under)
     for name in [entry.path for entry in os.scandir(under)] if sharded else [under]:
-        with open(name, "rb") as file:
+        with open(name, "r+b") as file:  # Windows syncs no file that is open for reading alone
             os.fsync(file.fileno())
     if os.path.isdir(path):
         shutil.rmtree(path)
