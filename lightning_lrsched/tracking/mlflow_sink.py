@@ -28,9 +28,9 @@ def batch_beside_training(tracking_uri: str) -> int:
     """Return how many points a store is given at a time while a training runs beside it.
 
     A database is written by this process itself, and a thousand points take 0.1 s of Python: they would fall into one
-    step of the training. So 200 there.
+    step of the training. So 100 there.
     """
-    return 200 if tracking_uri.startswith(_SQL) else MOST_POINTS
+    return 100 if tracking_uri.startswith(_SQL) else MOST_POINTS
 
 
 class MlflowSink:

@@ -217,8 +217,8 @@ def test_the_wait_for_threads_that_compute_has_an_end() -> None:
 @pytest.mark.parametrize(
     ("uri", "size"),
     [
-        ("sqlite:///mlflow.db", 200),
-        ("postgresql+psycopg2://lab@db/mlflow", 200),
+        ("sqlite:///mlflow.db", 100),
+        ("postgresql+psycopg2://lab@db/mlflow", 100),
         ("http://127.0.0.1:5000", 1000),
         ("file:///tmp/mlruns", 1000),
     ],
@@ -231,7 +231,7 @@ def test_what_earlier_fits_have_left_is_written_beside_the_training_too(uri: str
     client = MlflowClient(uri)
     run_id = client.create_run("0").info.run_id
     assert MlflowSink(client, run_id, owned=True).batch_size == 1000
-    assert LateSink(uri, lambda: MlflowSink(client, run_id, owned=True)).opened().batch_size == 200
+    assert LateSink(uri, lambda: MlflowSink(client, run_id, owned=True)).opened().batch_size == 100
 
 
 def test_a_database_is_given_as_much_as_it_takes_once_the_training_has_ended(
@@ -246,16 +246,16 @@ def test_a_database_is_given_as_much_as_it_takes_once_the_training_has_ended(
 
     monkeypatch.setattr(MlflowSink, "write", noted)
     session = Session(Target(uri, experiment="sizes"), Options(tmp_path), pytest.fail)
-    for step in range(200):
+    for step in range(100):
         session.writer.record(MetricRecord(step, 1, {"loss": 0.1}))
     deadline = time.monotonic() + 30
     while not sizes and time.monotonic() < deadline:
         time.sleep(0.01)
-    for step in range(200, 5000):
+    for step in range(100, 5000):
         session.writer.record(MetricRecord(step, 1, {"loss": 0.1}))
     assert session.close("FINISHED") is None
-    assert sizes[0] == 200
-    assert 200 < max(sizes) <= 1000
+    assert sizes[0] == 100
+    assert 100 < max(sizes) <= 1000
     assert sum(sizes) == len(MlflowClient(uri).get_metric_history(str(session.run_id), "loss")) == 5000
 
 
