@@ -1,6 +1,5 @@
 """MLflowTracker: records the lr curve, the phases, the validation metrics and the kept checkpoints in MLflow."""
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.callbacks.audit import Auditor
+from lightning_lrsched.callbacks.recorded_plan import plan_of, scheduled_keys
 from lightning_lrsched.callbacks.run_setup import run_setup
 from lightning_lrsched.callbacks.tracked_cycles import TrackedCycles
 from lightning_lrsched.callbacks.trainer_access import (
@@ -30,15 +30,13 @@ from lightning_lrsched.callbacks.trainer_access import (
 )
 from lightning_lrsched.checks import check_flag, check_number, refusal
 from lightning_lrsched.configs import tracker_from
-from lightning_lrsched.describe import flat_params, plan_document
-from lightning_lrsched.driven import DrivenScheduler
 from lightning_lrsched.masking import masked
-from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
+from lightning_lrsched.scheduler import RealStepScheduler
 from lightning_lrsched.tracking import tasks
-from lightning_lrsched.tracking.pick import Earlier, pick_target
+from lightning_lrsched.tracking.pick import Earlier, check_installed, pick_target
 from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder
 from lightning_lrsched.tracking.session import Left, Options, Session, spool_parent
-from lightning_lrsched.tracking.sink import key_part
+from lightning_lrsched.tracking.sink import key_of
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
 
@@ -139,14 +137,14 @@ class MLflowTracker(Callback):
         self._hooks: list[RemovableHandle] = []
         self._texts: dict[str, str] = {}
         self._steps: StepRecorder | None = None  # of the first optimizer
-        self._opened = False
+        self._fitting = self._opened = False
 
     def _check(self) -> None:
         """Refuse what cannot be meant, before anything is trained."""
         if sys.platform == "win32":
             raise OSError(
-                "MLflowTracker does not work on Windows: its spool needs the file locks of Linux and macOS. Use WSL, or "
-                "Trainer(logger=MLFlowLogger(...), callbacks=[..., LearningRateMonitor('step')]); schedules and "
+                "MLflowTracker does not work on Windows: its spool needs the file locks of Linux and macOS. Use WSL, "
+                "or Trainer(logger=MLFlowLogger(...), callbacks=[..., LearningRateMonitor('step')]); schedules and "
                 "CycleCheckpoint work as they are"
             )
         for name in ("tracking_uri", "experiment", "run_name", "registered_model"):
@@ -206,13 +204,24 @@ class MLflowTracker(Callback):
         return {} if earlier is None else asdict(earlier)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the run of the checkpoint, to go on in it or to come from it."""
-        self._earlier = Earlier(**state_dict) if state_dict else None
+        """Keep the run of the checkpoint, to go on in it or to come from it; a test with the file does neither."""
+        if self._fitting:
+            self._earlier = Earlier(**state_dict) if state_dict else None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Note whether it is a fit that begins."""
+        self._fitting = stage == "fit"
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Be ready to open a run, once in this fit."""
+        """Be ready to open a run, once in this fit.
+
+        Raises:
+            ModuleNotFoundError: on every rank, if mlflow is not installed, with the command that installs it.
+        """
         self._opened = not trainer.is_global_zero or is_smoke_test(trainer)
         self.left = None
+        if not is_smoke_test(trainer):
+            check_installed()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look where the schedule is: one that advances with the epochs may have restarted."""
@@ -223,19 +232,20 @@ class MLflowTracker(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Open the run before the first step, when no callback can refuse the fit any more; watch from then on."""
-        if not self._opened:
-            self._opened = True
-            self._open(trainer, pl_module)
+        self._open_once(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record what the validation measured, unless Lightning's own logger writes it to the same run."""
-        if self._session is None or trainer.sanity_checking:
+        if not self._fitting or trainer.sanity_checking:
+            return
+        self._open_once(trainer, pl_module)  # a resumed fit may begin with a validation
+        if self._session is None:
             return
         values, logged = validation_metrics(trainer)
         if self._shares_run(trainer):
             values = {key: value for key, value in values.items() if key not in logged}
         if values:
-            values = {"/".join(map(key_part, key.split("/"))): value for key, value in values.items()}
+            values = {key_of(*key.split("/")): value for key, value in values.items()}
             values["epoch"] = float(trainer.current_epoch)
             self._session.writer.record(MetricRecord(logger_step(trainer), _now(), values))
         self._take_cycles(trainer)
@@ -258,6 +268,12 @@ class MLflowTracker(Callback):
                 end_logger_as(logger, "KILLED")
         self._close("KILLED" if killed else "FAILED")
 
+    def _open_once(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Open the run unless that was done in this fit."""
+        if not self._opened:
+            self._opened = True
+            self._open(trainer, module)
+
     def _open(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Open the run, and record the plan and every real step."""
         target = pick_target(
@@ -270,7 +286,7 @@ class MLflowTracker(Callback):
         )
         schedulers = {id(config.scheduler.optimizer): config.scheduler for config in scheduler_configs(trainer)}
         described = schedulers.get(id(trainer.optimizers[0])) if trainer.optimizers else None
-        params, document = _description(described)
+        params, document = plan_of(described)
         picture = "lr.png" if self._earlier is None else f"lr-from-step-{logger_step(trainer)}.png"
         self._session = Session(
             target,
@@ -324,7 +340,7 @@ class MLflowTracker(Callback):
             index,
             label,
             lambda: optimizer.param_groups,
-            others=_scheduled_keys(scheduler),
+            others=scheduled_keys(scheduler),
             axis=partial(logger_step, trainer),
         )
         if isinstance(scheduler, RealStepScheduler):
@@ -339,7 +355,10 @@ class MLflowTracker(Callback):
         def before_step(optimizer: Optimizer, args: object, kwargs: object) -> None:
             recorder(0, [float(group["lr"]) for group in optimizer.param_groups])
 
-        self._hooks.append(optimizer.register_step_pre_hook(before_step))
+        if hasattr(optimizer, "register_step_pre_hook"):
+            self._hooks.append(optimizer.register_step_pre_hook(before_step))
+        else:
+            _tell(f"The lr of {label} is not tracked: a {label} takes no hook before its step")
 
     def _shares_run(self, trainer: pl.Trainer) -> bool:
         """Return whether one of the trainer's loggers writes to this very run."""
@@ -359,25 +378,6 @@ class MLflowTracker(Callback):
         if session is not None:
             self.left = session.close(status)
             self._latest = session.earlier
-
-
-def _description(scheduler: object) -> tuple[Mapping[str, str], str]:
-    """Return the plan as params and as a JSON document; nothing for a scheduler that is not ours."""
-    if not isinstance(scheduler, RealStepScheduler):
-        return {}, ""
-    base_lrs, description = scheduler.base_lrs, scheduler.description
-    params = {f"schedule/{key}": value for key, value in flat_params(description, base_lrs).items()}
-    timeline = scheduler.timeline if isinstance(scheduler, PlannedScheduler) else None
-    return params, json.dumps(plan_document(description, timeline, base_lrs), indent=2)
-
-
-def _scheduled_keys(scheduler: object) -> list[str]:
-    """Return what a scheduler writes into the groups besides the lr."""
-    if isinstance(scheduler, PlannedScheduler):
-        return sorted({track.key for track in scheduler.tracks} - {"lr"})
-    if isinstance(scheduler, DrivenScheduler) and getattr(scheduler.driven, "cycle_momentum", False):
-        return ["momentum"]
-    return []
 
 
 def _now() -> int:

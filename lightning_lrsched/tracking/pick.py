@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,18 @@ class Target:
         }
 
 
+def check_installed() -> None:
+    """Refuse to go on without mlflow.
+
+    Raises:
+        ModuleNotFoundError: with the command that installs it.
+    """
+    if find_spec("mlflow") is None:
+        raise ModuleNotFoundError(
+            "MLflowTracker needs mlflow. Install it with: pip install 'lightning-lrsched[mlflow]'", name="mlflow"
+        )
+
+
 def pick_target(
     loggers: Iterable[object],
     tracking_uri: str | None,
@@ -118,16 +131,9 @@ def pick_target(
         run_name: name of a new run; None for one made of date and time.
         earlier: the run of the checkpoint.
         resume: whether to go on in it.
-
-    Raises:
-        ModuleNotFoundError: if mlflow is not installed, with the command that installs it.
     """
-    try:
-        from mlflow import MlflowClient
-    except ModuleNotFoundError as missing:
-        raise ModuleNotFoundError(
-            "MLflowTracker needs mlflow. Install it with: pip install 'lightning-lrsched[mlflow]'"
-        ) from missing
+    from mlflow import MlflowClient
+
     for logger in loggers:
         client = getattr(logger, "experiment", None)
         if isinstance(client, MlflowClient):

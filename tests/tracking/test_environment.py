@@ -162,5 +162,5 @@ def test_credentials_of_the_environment_are_sent(
 
 def test_windows_is_refused_with_what_works_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(OSError, match="does not work on Windows.*Use WSL, or.*MLFlowLogger"):
+    with pytest.raises(OSError, match=r"does not work on Windows.*Use WSL, or.*MLFlowLogger"):
         MLflowTracker()
