@@ -58,7 +58,8 @@ class Delivery:
         self._pace = pace
         self._mark, self._will = ((0, 0), None) if spool is None else _left(spool)
         self._behind = self._mark > (0, 0)
-        self._waiting: list[Point] = []
+        # Plain tuples: unlike named ones, the garbage collector soon looks at them no more.
+        self._waiting: list[tuple[str, float, int, int]] = []
         self._unmarked = 0
         self._expander = Expander(thinning, after, self.curves, self.infinite)
         before = self._mark[0] - 1
@@ -86,8 +87,9 @@ class Delivery:
         """
         size = self._sink.batch_size
         while self._waiting:
-            self._sink.write(self._waiting[:size])
-            self.written += len(self._waiting[:size])
+            points = [Point(*point) for point in self._waiting[:size]]
+            self._sink.write(points)
+            self.written += len(points)
             del self._waiting[:size]
             self._rest()
             if more and self._unmarked < _MOST_UNMARKED and len(self._waiting) < size:
@@ -132,7 +134,7 @@ class Delivery:
         if self._behind and (self._segment, self._base + self._at) >= self._mark:
             self._behind = False
             renewed = list(self._expander.renew())
-            self._waiting += renewed if self._will is None else self._will
+            self._waiting += map(tuple, renewed if self._will is None else self._will)
             self._expander.forget()
         here = self._mark[1] - self._base if self._behind and self._segment == self._mark[0] else len(self._data)
         room = self._sink.batch_size - len(self._waiting)
@@ -142,7 +144,7 @@ class Delivery:
                 points += self._expander.end()
                 self.status = part["status"]
             if not self._behind:
-                self._waiting += points
+                self._waiting += map(tuple, points)
             self._at = stop
             return True
         return False
@@ -184,7 +186,7 @@ class Delivery:
     def finish(self) -> None:
         """Bring the last segment to its end: nothing comes after it."""
         self.unread += len(self._data) - self._at
-        self._waiting += self._expander.end() if self.status is None else []
+        self._waiting += map(tuple, self._expander.end() if self.status is None else [])
         self._end_segment()
 
     def _end_segment(self) -> None:

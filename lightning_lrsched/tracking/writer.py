@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking import tasks
-from lightning_lrsched.tracking.background import Pace, soon_interrupted, wait_while_computing
+from lightning_lrsched.tracking.background import Pace, seldom_collected, soon_interrupted, wait_while_computing
 from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.journal import SEGMENT_BYTES, Journal, note
 from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
@@ -78,7 +78,7 @@ class Writer:
         self._delivery: Delivery | None = None
         self._delivered = False
         self._failing = False
-        self._stuck = False
+        self._stuck = False  # points do not arrive
         self._leaving = threading.Lock()  # who of `close` and the tasks' thread comes last lets go of the spool
         self._abandoned = self._over = False
         self._jobs: deque[tuple[Job, Path | None]] = deque()
@@ -90,7 +90,7 @@ class Writer:
         self._status = "FINISHED"
         self._concluded = False
         self._threads = [
-            threading.Thread(target=work, name=f"lrsched-{name}", daemon=True)
+            threading.Thread(target=self._survive, args=(work,), name=f"lrsched-{name}", daemon=True)
             for name, work in (("points", self._deliver), ("tasks", self._work))
         ]
         for thread in self._threads:
@@ -151,6 +151,13 @@ class Writer:
         """Why the packed steps are not whole; empty where they are."""
         return "" if self._delivery is None else self._delivery.unpacked
 
+    def _survive(self, work: Callable[[], None]) -> None:
+        """Do a thread's work; what nobody foresaw ends the thread, and is told."""
+        try:
+            work()
+        except Exception as failure:
+            self._note_failure(failure)
+
     def _deliver(self) -> None:
         """Deliver the points: a batch as soon as it is full, and what there is after a while or at the end."""
         delivery = self._attempt(partial(self._begin, Pace(self._closing.wait)))
@@ -160,14 +167,15 @@ class Writer:
         by_step = isinstance(self._settings.thinning.every, int)
         look = _LOOK if by_step else self._settings.deliver_every  # what is thinned hardly ever fills a batch
         pushed = time.monotonic()
-        while True:
+        while time.monotonic() < self._deadline:
             closing = self._closing.is_set()  # before the look: what is found then is all there is
-            with soon_interrupted:
-                full = delivery.fill()
+            full = self._attempt(delivery.fill)
+            if full is None:
+                return
             if closing and not full:
                 delivery.finish()
             if (full or closing or time.monotonic() >= pushed + self._settings.deliver_every) and delivery.waiting:
-                if self._attempt(partial(_pushed, delivery, more=full)) is None:
+                if self._attempt(partial(self._push, delivery, more=full)) is None:
                     return
                 pushed = time.monotonic()
             if full:
@@ -176,32 +184,53 @@ class Writer:
                 self._delivered = True
                 return
             self._closing.wait(look)
+        self.reason = self.reason or "it takes points, but more of them were left than it takes in that time"
+
+    def _push(self, delivery: Delivery, *, more: bool) -> bool:
+        """Write what is waiting, and say so."""
+        self._stuck = True  # until it has arrived
+        delivery.push(more=more)
+        self._stuck = False
+        return True
 
     def _begin(self, pace: Pace) -> Delivery:
+        self._stuck = True  # until the store has answered
         after = self._prepare(pace)
+        self._stuck = False
         return Delivery(self._sink, self._spool, self.journal, self._settings.thinning, after, pace=pace)
 
     def _work(self) -> None:
         """Do the jobs in their order; one that fails is tried again after the others."""
-        points, pace = self._threads[0], Pace(self._closing.wait)
+        try:
+            self._do_jobs(Pace(self._closing.wait))
+            if time.monotonic() < self._deadline:
+                self._conclude()
+        finally:
+            with self._leaving:
+                self._over = True
+                if self._abandoned and self._spool is not None:
+                    self._spool.release()
+
+    def _do_jobs(self, pace: Pace) -> None:
+        """Do jobs until the fit is over and all points were delivered or given up."""
+        points = self._threads[0]
         while not (self._closing.is_set() and not self._jobs and not points.is_alive()):
-            if self._jobs:
-                job, path = self._jobs[0]
-                done = self._attempt(partial(_done, job, self._sink), patience=len(PAUSES)) is not None
-                self._jobs.popleft()
-                if done and path is not None:
-                    path.unlink(missing_ok=True)
-                self._lost_jobs += not done
-                pace.rest()
-            else:
+            if not self._jobs:
                 points.join(_LOOK) if self._closing.is_set() else self._awake.wait(_LOOK)
                 self._awake.clear()
-        if time.monotonic() < self._deadline:
-            self._conclude()
-        with self._leaving:
-            self._over = True
-            if self._abandoned and self._spool is not None:
-                self._spool.release()
+                continue
+            job, path = self._jobs[0]
+            closing = self._closing.is_set()
+            done = self._attempt(partial(_done, job, self._sink), patience=len(PAUSES)) is not None
+            self._jobs.popleft()
+            if not done and not closing:
+                self._jobs.append((job, path))  # it has until the end of the fit
+            elif not done:
+                self._lost_jobs += 1
+            elif path is not None:
+                with suppress(OSError):  # a disk that fails: to do it again changes nothing
+                    path.unlink(missing_ok=True)
+            pace.rest()
 
     def _conclude(self) -> None:
         """Store the files of the whole fit, and end the run."""
@@ -211,7 +240,7 @@ class Writer:
             last = [*map(_uploads, () if self._spool is None else self._spool.files()), *last]
             picture = partial(tasks.upload_curve, curves=delivery.curves, title=settings.title, name=settings.picture)
             self._attempt(partial(_done, picture, self._sink), patience=1)  # if it cannot be drawn, nothing is lost
-        results = [self._attempt(partial(_done, job, self._sink), patience=1) is not None for job in last]
+        results = [self._attempt(partial(_done, job, self._sink), patience=len(PAUSES)) is not None for job in last]
         self._concluded = all(results)
 
     def _attempt(self, action: Callable[[], Any], patience: float = float("inf")) -> Any:
@@ -223,12 +252,11 @@ class Writer:
         failures = 0
         while True:
             try:
-                with soon_interrupted:
+                with soon_interrupted, seldom_collected():
                     result = action()
             except Exception as failure:
                 failures += 1
                 self._note_failure(failure)
-                self._stuck |= patience == float("inf")
                 final = self._sink.is_final(failure) or isinstance(failure, FileNotFoundError)
                 closing = self._closing.is_set()
                 tired = failures > patience and not self._stuck
@@ -240,7 +268,6 @@ class Writer:
                 else:
                     self._closing.wait(pause)
             else:
-                self._stuck &= patience < float("inf")
                 return result
 
     def _note_failure(self, failure: Exception) -> None:
@@ -252,15 +279,9 @@ class Writer:
                 self._tell(f"Tracking fails, training goes on: {self.reason}")
 
 
-def _done(job: Job, sink: Sink) -> bool:
-    """Do a job, and say so."""
-    job(sink)
-    return True
-
-
-def _pushed(delivery: Delivery, *, more: bool) -> bool:
-    """Write what is waiting, and say so."""
-    delivery.push(more=more)
+def _done(action: Callable[..., None], *given: Any) -> bool:
+    """Do something, and say so."""
+    action(*given)
     return True
 
 
