@@ -6,6 +6,7 @@ import os
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -90,7 +91,7 @@ class Journal:
 
     Args:
         folder: where the segments go; None to keep everything in memory.
-        tell: called once with a message when the disk refuses.
+        tell: called with a message when the disk refuses, once.
         segment_bytes: size at which the next segment is begun.
         most_in_memory: bytes that are kept in memory at most.
     """
@@ -105,14 +106,14 @@ class Journal:
         """Begin with the first segment."""
         self.dropped = 0
         self.segment = -1
-        self.closed = False
         self.refused = False
         self.memory: deque[bytes] = deque()
         self.header: dict[object, bytes] = {}
+        self.layouts = 0  # that were written down
         self._in_memory = 0
         self._most_in_memory = most_in_memory
         self._folder = folder
-        self._tell = tell
+        self.tell = tell
         self._segment_bytes = segment_bytes
         self._size = 0
         self._fd = -1
@@ -146,9 +147,8 @@ class Journal:
     def close(self) -> None:
         """Take nothing more."""
         if self._fd >= 0:
-            os.close(self._fd)
+            _close(self._fd)
             self._fd = -1
-        self.closed = True
 
     def _roll(self) -> None:
         """Begin a segment, with what makes it readable alone. The next number says that the last one is complete."""
@@ -158,10 +158,12 @@ class Journal:
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except OSError as refused:
-            self._give_up(refused, 0)
+            if self._fd < 0:
+                self._give_up(refused, 0)
+            self._size = 0  # the open segment is as good as a new one: no more files may be open just now
             return
         if self._fd >= 0:
-            os.close(self._fd)
+            _close(self._fd)
         self._fd, self._size = fd, 0
         self.segment += 1
         for record in tuple(self.header.values()):
@@ -171,12 +173,11 @@ class Journal:
         """Go on in memory, and cut off a record that was written in part."""
         fd, self._fd, self.refused = self._fd, -1, True
         if fd >= 0:
-            try:
+            with suppress(OSError):  # what is torn is not read
                 if torn:
                     os.ftruncate(fd, os.fstat(fd).st_size - torn)
-            finally:
-                os.close(fd)
-        self._tell(
+            _close(fd)
+        self.tell(
             f"The spool cannot be written ({reason.strerror or reason}): tracking goes on in memory, "
             "without schedule/steps, and what the tracking server has not taken when the process ends is lost"
         )
@@ -197,6 +198,12 @@ class Journal:
             size += len(taken[-1])
         self._in_memory -= size
         return b"".join(taken)
+
+
+def _close(fd: int) -> None:
+    """Close a file. A network's file system can refuse that: what is read back is then what has arrived."""
+    with suppress(OSError):
+        os.close(fd)
 
 
 def segment_path(folder: Path, index: int) -> Path:

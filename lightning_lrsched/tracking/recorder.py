@@ -58,7 +58,7 @@ class StepRecorder:
         self._groups = groups
         self._others = tuple(others)
         self._axis = axis
-        self._layouts = 0
+        self._failed = False
         self._count = -1
         self._read: list[tuple[int, str]] = []
         self._pack: Callable[..., bytes]
@@ -66,16 +66,24 @@ class StepRecorder:
         self._stop: float = -1
 
     def __call__(self, step: int, lrs: Sequence[float]) -> None:
-        """Record a real step that was just made."""
-        if len(lrs) != self._count:
-            self._lay_out(lrs)
-        if step >= self._stop:
-            self._move(step)
-        values = lrs
-        if self._read:
-            groups = self._groups()
-            values = [*lrs, *(float(_value(groups[index], key)) for index, key in self._read)]
-        self._journal.append(self._pack(self._axis(), time.time_ns() // 1_000_000, *values))
+        """Record a real step that was just made. What fails is told once, and never reaches the optimizer's step."""
+        try:
+            if len(lrs) != self._count:
+                self._lay_out(lrs)
+            if step >= self._stop:
+                self._move(step)
+            values = lrs
+            if self._read:
+                groups = self._groups()
+                values = [*lrs, *(float(_value(groups[index], key)) for index, key in self._read)]
+            self._journal.append(self._pack(self._axis(), time.time_ns() // 1_000_000, *values))
+        except Exception as failure:
+            if not self._failed:
+                self._failed = True
+                self._journal.tell(
+                    f"Tracking fails, training goes on: step {step} of {self._label} cannot be recorded "
+                    f"({type(failure).__name__}: {failure}), nor may later ones"
+                )
 
     def look_again(self) -> None:
         """Ask for the place anew at the next step: a phase may have ended before it was expected to."""
@@ -92,8 +100,8 @@ class StepRecorder:
         keys += [key_of(key, self._label, names[index]) for index, key in self._read]
         scales = [float(group.get("initial_lr", lr)) for group, lr in zip(groups, lrs, strict=True)]
         scales += [float(_value(groups[index], key)) for index, key in self._read]
-        number = self._index + 256 * self._layouts
-        self._layouts, self._count = self._layouts + 1, len(lrs)
+        number = self._journal.layouts
+        self._journal.layouts, self._count = number + 1, len(lrs)
         self._pack = step_packer(number, len(keys))
         fields = {"is": "layout", "number": number, "optimizer": self._index, "keys": keys, "scales": scales}
         self._write(("layout", self._index), note(**fields))

@@ -1,5 +1,6 @@
 """The journal: every record is there, on a disk that is full too, and each segment is readable alone."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -112,3 +113,50 @@ def test_a_file_that_may_not_grow_is_left_whole_and_the_rest_is_kept_in_memory(t
     assert (times, int(on_disk) + int(in_memory)) == ("1", 100)
     assert 0 < int(on_disk) < 100
     assert message.startswith("The spool cannot be written (")
+
+
+ROLLS = """
+import os, resource, sys
+from pathlib import Path
+from lightning_lrsched.tracking.journal import Journal, decode, segments, segment_path, step_packer
+told, pack = [], step_packer(0, 1)
+import numpy, encodings.idna
+journal = Journal(Path(sys.argv[1]), told.append, segment_bytes=320)
+for step in range(5):
+    journal.append(pack(step, step, 0.5))
+before = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+for step in range(5, 25):
+    journal.append(pack(step, step, 0.5))
+resource.setrlimit(resource.RLIMIT_NOFILE, before)
+for step in range(25, 40):
+    journal.append(pack(step, step, 0.5))
+journal.close()
+data = b"".join(segment_path(Path(sys.argv[1]), index).read_bytes() for index in segments(Path(sys.argv[1])))
+print(told, len(journal.memory), len(segments(Path(sys.argv[1]))), len(data) // len(pack(0, 0, 0.5)))
+"""
+
+
+def test_a_process_that_may_open_no_more_files_goes_on_in_the_segment_that_is_open(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", ROLLS, tmp_path], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["[]", "0", "3", "40"]
+
+
+def test_a_file_that_cannot_be_closed_raises_nothing_into_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network's file system tells a full quota when a file is closed: no such one can be made here."""
+    journal, pack, close = Journal(tmp_path, pytest.fail, segment_bytes=300), step_packer(0, 1), os.close
+
+    def refused(fd: int) -> None:
+        close(fd)
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "close", refused)
+    for step in range(40):
+        journal.append(pack(step, step, 0.5))
+    journal.close()
+    monkeypatch.undo()
+    parts = [segment_path(tmp_path, index).read_bytes() for index in segments(tmp_path)]
+    assert len(parts) > 3
+    assert [axis for data in parts for axis, _, _ in steps_in(data)] == list(range(40))

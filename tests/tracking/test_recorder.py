@@ -176,3 +176,28 @@ def test_a_curve_is_drawn_into_a_picture(tmp_path: Path) -> None:
     curve.extend(np.arange(10), np.linspace(0, 1, 10))
     assert draw({"lr/SGD/0": curve}, "a title", tmp_path / "lr.png")
     assert (tmp_path / "lr.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_groups_that_are_added_three_hundred_times_are_all_recorded() -> None:
+    journal, groups = Journal(None, pytest.fail), Groups()
+    made = recorder(journal, groups, index=1)
+    for step in range(300):
+        groups.append({})
+        record_steps(made, groups, [0.5], step)
+    points = points_of(journal.take_memory(1 << 24))
+    assert of(points, "lr/SGD/0") == [(step, 0.5) for step in range(300)]
+    assert len(of(points, "lr/SGD/299")) == 1
+
+
+def test_a_step_that_cannot_be_recorded_is_told_once_and_raises_nothing_into_training() -> None:
+    told: list[str] = []
+    journal, groups = Journal(None, told.append), Groups([{"momentum": 0.9}])
+    made = recorder(journal, groups, ["momentum"])
+    record_steps(made, groups, [0.5])
+    groups[0]["momentum"] = "nine tenths"
+    record_steps(made, groups, [0.5] * 3, 1)
+    groups[0]["momentum"] = 0.8
+    record_steps(made, groups, [0.25], 4)
+    assert len(told) == 1
+    assert told[0].startswith("Tracking fails, training goes on: step 1 of SGD cannot be recorded (ValueError: ")
+    assert [value for _, value in of(points_of(journal.take_memory(1 << 24)), "lr/SGD/0")] == [0.5, 0.25]
