@@ -8,7 +8,10 @@ that the loop needs for one, less the same of a fit without tracking; requests a
 
 The ways are trained in turns, three times each, since fits differ by as much as the cheap ones cost: the table has the
 median of each column, and of the longest step the largest of all. A fit that is not counted comes first: a server is
-slow until it has answered each request once. All of it takes forty minutes on two idle cores.
+slow until it has answered each request once. All of it takes half an hour on two idle cores.
+
+torch has one thread, unless ``OMP_NUM_THREADS`` says otherwise: the other core is the server's, which elsewhere has a
+machine of its own. Two threads of torch wait for each other at every operation while the server has one of their cores.
 """
 
 import argparse
@@ -216,7 +219,7 @@ def middle(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as the table of docs/tracking.md, each less the fit without tracking."""
+    """Return the rows as the table of docs/benchmarks.md, each less the fit without tracking."""
     lines = [
         "| store | groups | way | us a step (median) | worst step, ms | whole fit, s more | of it after the last step "
         "| process CPU, s more | requests | lr points |",
@@ -272,6 +275,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each way is trained")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with it
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     rows = []
     for kind in args.store:
         for groups in args.groups:

@@ -31,6 +31,7 @@ The figures mean something on an idle machine alone. ``--quick`` shows in second
 
 import argparse
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -376,6 +377,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with it
     steps, flush, turns = (60, 0.5, 1) if args.quick else (args.steps, 10.0, args.turns)
     timed_fit.quiet()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's, as in tracking_cost.py
     fits: dict[tuple[int, str], list[dict[str, Any]]] = {
         (groups, key): [] for groups in args.groups for key in args.fault
     }
