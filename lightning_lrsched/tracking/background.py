@@ -18,27 +18,41 @@ _BURST = 0.005
 _SHARE = 0.2
 _HURRIED_SHARE = 0.5
 _LONGEST = 1.0
+_CREDIT = 0.05  # seconds of rest that are remembered: a long wait allows no long burst
 _GLANCE = 0.02
 
 
 class Pace:
     """Keeps a thread to a fifth of one processor's time, or to half of it where it falls behind.
 
+    What it waits for somebody else, as for a server's answer, is rest enough.
+
     Args:
         wait: waits for so many seconds, or until there is no training any more to be considerate of.
+        computed: returns for how many seconds the thread has computed.
+        clock: returns the seconds that have passed.
     """
 
-    def __init__(self, wait: Callable[[float], object]) -> None:
+    def __init__(
+        self,
+        wait: Callable[[float], object],
+        computed: Callable[[], float] = time.thread_time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Begin to count what the thread computes."""
         self._wait = wait
-        self._since = time.thread_time()
+        self._computed, self._clock = computed, clock
+        self._since, self._began = computed(), clock()
 
     def rest(self, *, hurried: bool = False) -> None:
         """Wait, for a second at most, once the thread has computed for 5 ms since it last did."""
-        spent = time.thread_time() - self._since
-        if spent >= _BURST:
-            self._wait(min(_LONGEST, spent / (_HURRIED_SHARE if hurried else _SHARE) - spent))
-            self._since = time.thread_time()
+        spent = self._computed() - self._since
+        if spent < _BURST:
+            return
+        owed = spent / (_HURRIED_SHARE if hurried else _SHARE) - (self._clock() - self._began)
+        if owed > 0:
+            self._wait(min(_LONGEST, owed))
+        self._since, self._began = self._computed(), self._clock() - min(max(0.0, -owed), _CREDIT)
 
 
 def wait_while_computing(threads: Sequence[threading.Thread], busy: Callable[[], object], longest: float) -> None:

@@ -152,27 +152,64 @@ def compute(seconds: float) -> float:
     return time.thread_time() - begin
 
 
+class Thread:
+    """A thread with clocks of its own: it computes, waits for others, and rests as `Pace` says."""
+
+    def __init__(self) -> None:
+        self.now = self.computed = 0.0
+        self.rests: list[float] = []
+        self.pace = Pace(self.sleep, lambda: self.computed, lambda: self.now)
+
+    def sleep(self, seconds: float) -> None:
+        self.rests.append(round(seconds, 6))
+        self.now += seconds
+
+    def compute(self, seconds: float) -> None:
+        self.computed += seconds
+        self.now += seconds
+
+
 @pytest.mark.parametrize(("hurried", "times"), [(False, 4), (True, 1)])
 def test_a_thread_rests_for_as_long_as_leaves_it_its_share(hurried: bool, times: int) -> None:
-    rests: list[float] = []
-    pace = Pace(rests.append)
-    spent = compute(0.05)
-    pace.rest(hurried=hurried)
-    pace.rest(hurried=hurried)  # it has computed nothing since
-    assert rests == [pytest.approx(times * spent, rel=0.2)]
+    thread = Thread()
+    thread.compute(0.05)
+    thread.pace.rest(hurried=hurried)
+    thread.pace.rest(hurried=hurried)  # it has computed nothing since
+    assert thread.rests == [0.05 * times]
 
 
 def test_what_is_computed_in_small_parts_is_rested_from_together_and_never_for_long() -> None:
+    thread = Thread()
+    for _ in range(11):
+        thread.compute(0.001)
+        thread.pace.rest()
+    assert thread.rests == [0.02, 0.02]
+    thread.compute(0.3)
+    thread.pace.rest()
+    assert thread.rests[-1] == 1.0
+
+
+def test_a_server_that_is_waited_for_is_rest_enough_and_allows_no_long_burst() -> None:
+    thread = Thread()
+    for _ in range(5):
+        thread.compute(0.01)
+        thread.now += 0.1
+        thread.pace.rest()
+    assert thread.rests == []
+    thread.now += 60.0
+    thread.compute(0.006)
+    thread.pace.rest()
+    thread.compute(0.02)
+    thread.pace.rest()
+    assert thread.rests == [0.03]
+
+
+def test_the_clock_of_a_thread_is_its_own() -> None:
     rests: list[float] = []
     pace = Pace(rests.append)
-    for _ in range(10):
-        compute(0.001)
-        pace.rest()
-    assert 1 <= len(rests) <= 2
-    assert 0.02 <= rests[0] < 0.04
-    compute(0.3)
+    spent = compute(0.05)
     pace.rest()
-    assert rests[-1] == 1.0
+    assert 0 < rests[0] <= 4 * spent + 0.001
 
 
 def test_threads_are_waited_for_while_they_compute() -> None:
