@@ -1,6 +1,5 @@
 """Delivery: what a journal holds, brought to a sink in order, from where the last delivery stopped."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -207,7 +206,7 @@ def _left(spool: Spool) -> tuple[tuple[int, int], list[Point] | None]:
     """Return the mark, and what was held back there, of the delivery before."""
     mark = spool.marked()
     try:
-        will = json.loads((spool.folder / _WILL).read_text(encoding="utf-8"))
+        will = spool.read(spool.folder / _WILL)
     except FileNotFoundError:
         return mark, None
     return max(mark, (will["mark"][0], will["mark"][1])), [Point(*point) for point in will["points"]]

@@ -1,6 +1,5 @@
 """Replay: brings to MLflow what a fit has left in its spool. It can be stopped and begun again at any moment."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,23 +80,23 @@ def replay(
         uri = _uri(spool, tracking_uri)
         client = open_client(uri, request_timeout, retries=3)
         sink = MlflowSink(client, _run(client, spool, any_experiment=any_experiment), owned=True)
-        done = deliver(spool, sink, progress)
+        delivery = deliver_points(spool, sink, progress)
+        status = deliver_rest(spool, sink, delivery)
     except BaseException:
         spool.release()
         raise
     spool.remove()
-    return done
+    return Replayed(sink.run_id, delivery.written, delivery.unread, status, delivery.unpacked)
 
 
-def deliver(
+def deliver_points(
     spool: Spool,
     sink: MlflowSink,
     progress: Callable[[int], None] = lambda points: None,
     pace: Pace | None = None,
-) -> Replayed:
-    """Bring everything in a spool to a sink, beside a training at a pace; the spool is left as a shell."""
+) -> Delivery:
+    """Bring every point in a spool to a sink, beside a training at a pace."""
     points: PointSink = sink
-    ended = spool.written()
     if _last_fit(spool, sink) != spool.manifest["token"]:
         points = Gaps(sink)
     delivery = Delivery(points, spool, None, thinning_of(spool), known_steps(spool, sink), pace=pace)
@@ -107,8 +106,25 @@ def deliver(
     delivery.finish()
     delivery.push()
     progress(delivery.written)
+    return delivery
+
+
+def deliver_rest(spool: Spool, sink: MlflowSink, delivery: Delivery) -> str | None:
+    """Do what a fit has left besides its points: tasks, picture, packed steps, status. The spool is left as a shell.
+
+    Args:
+        spool: the spool.
+        sink: its run.
+        delivery: what has brought its points there.
+
+    Returns:
+        What the run was set to; None if its status was left as it is.
+
+    Raises:
+        SpoolError: if a task cannot be read, or its checkpoint is gone.
+    """
     for path in spool.tasks():
-        task = json.loads(path.read_text(encoding="utf-8"))
+        task = spool.read(path)
         try:
             tasks.perform(task, sink)
         except FileNotFoundError as gone:
@@ -119,8 +135,7 @@ def deliver(
         tasks.upload_curve(sink, delivery.curves, title, picture)
     for path in spool.files():
         sink.upload(path, tasks.STEPS_FOLDER)
-    status = _finish(spool, sink, delivery.status, ended)
-    return Replayed(sink.run_id, delivery.written, delivery.unread, status, delivery.unpacked)
+    return _finish(spool, sink, delivery.status, spool.written())
 
 
 def thinning_of(spool: Spool) -> Thinning:

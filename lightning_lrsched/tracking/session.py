@@ -11,7 +11,7 @@ from lightning_lrsched.tracking.background import Pace
 from lightning_lrsched.tracking.mlflow_client import import_store
 from lightning_lrsched.tracking.mlflow_sink import MOST_POINTS
 from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
-from lightning_lrsched.tracking.replay import deliver, known_steps
+from lightning_lrsched.tracking.replay import deliver_points, deliver_rest, known_steps
 from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, spools
 from lightning_lrsched.tracking.writer import Settings, Writer
 
@@ -61,6 +61,7 @@ class Session:
         self.target = target
         self._options = options
         self._tell = tell
+        self._left_alone: set[Path] = set()  # spools of earlier fits that were tried, and told
         self._spool = self._make_spool()
         fit = target.token if self._spool is None else str(self._spool.manifest["token"])
         self.sink = sink_for(target, options.request_timeout, fit, tell, self._note_run)
@@ -139,12 +140,16 @@ class Session:
         sink = self.sink.opened()
         own = None if self._spool is None else self._spool.folder
         for folder in spools(self._options.spool_dir):
-            if folder != own:
+            if folder != own and folder not in self._left_alone:
                 self._take_over(folder, sink.run_id, pace)
         return sink.last_steps() if self._spool is None else known_steps(self._spool, sink)
 
     def _take_over(self, folder: Path, run_id: str, pace: Pace) -> None:
-        """Deliver the spool of an earlier fit, if it is of this run and nobody else does."""
+        """Deliver the spool of an earlier fit, if it is of this run and nobody else does.
+
+        Its points must be there before this fit goes on with them. What else it has may be refused for good, and
+        keeps nothing waiting: that is told, and left for a replay.
+        """
         try:
             spool = Spool.open(folder)
         except SpoolError:
@@ -152,10 +157,16 @@ class Session:
         try:
             same_token = spool.manifest.get("run_token") == self.target.token
             if spool.manifest.get("run_id") == run_id or same_token:
-                deliver(spool, self.sink.opened(), pace=pace)
+                delivery = deliver_points(spool, self.sink.opened(), pace=pace)
+                try:
+                    deliver_rest(spool, self.sink.opened(), delivery)
+                except Exception as refused:  # whatever a store, a disk or a network can raise
+                    raise SpoolError(str(refused).strip() or type(refused).__name__) from refused
                 spool.remove()
         except SpoolError as left:
-            self._tell(f"An earlier fit of this run has left {folder}: {left}")
+            self._left_alone.add(folder)
+            why = f"An earlier fit of this run has left something in {folder}: {str(left).splitlines()[0]}."
+            self._tell(f"{why} Deliver it with: lrsched replay {folder}")
         finally:
             spool.release()
 

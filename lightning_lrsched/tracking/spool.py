@@ -117,6 +117,19 @@ class Spool:
         part.rename(path)
         return path
 
+    def read(self, path: Path) -> Any:
+        """Return what a JSON file of the folder holds.
+
+        Raises:
+            SpoolError: if it is not whole.
+        """
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise SpoolError(
+                f"{path} is not whole ({error}), as after a crash of the machine; to go on without it: rm {path}"
+            ) from error
+
     def mark(self, segment: int, offset: int) -> None:
         """Remember that everything before an offset of a segment was delivered."""
         with suppress(OSError):  # a full disk: what is delivered again after a kill is stored once all the same
