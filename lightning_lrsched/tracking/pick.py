@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.masking import masked
+from lightning_lrsched.tracking.last_fit import Fit, note_last_fit
 from lightning_lrsched.tracking.late_sink import LateSink
 from lightning_lrsched.tracking.mlflow_client import context_tags, is_final, open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
 TOKEN = "lrsched.fit"
-LAST_FIT = "lrsched.last_fit"
 RESUMED_FROM = "lrsched.resumed_from"
 PARENT = "mlflow.parentRunId"  # by it MLflow shows a run as the child of another
 
@@ -153,7 +153,7 @@ def pick_target(
 def sink_for(
     target: Target,
     request_timeout: float,
-    fit: str,
+    fit: Fit,
     tell: Callable[[str], None],
     opened: Callable[[str, str], None] = lambda run_id, experiment: None,
 ) -> LateSink:
@@ -162,7 +162,7 @@ def sink_for(
     Args:
         target: the run.
         request_timeout: seconds a request may take.
-        fit: a name of this fit; the run's tag says which fit was the last one to write to it.
+        fit: this fit: the run will know it as the last one that wrote to it.
         tell: called with a message when a run cannot be gone on with.
         opened: called with the run's id and the name of its experiment when it is open.
     """
@@ -171,7 +171,7 @@ def sink_for(
         client = open_client(target.uri, request_timeout)
         run_id = target.run_id if not target.owned else _own_run(client, target, tell)
         assert run_id is not None
-        client.set_tag(run_id, LAST_FIT, fit, synchronous=True)
+        note_last_fit(client, run_id, fit)
         opened(run_id, client.get_experiment(client.get_run(run_id).info.experiment_id).name)
         return MlflowSink(client, run_id, owned=target.owned)
 

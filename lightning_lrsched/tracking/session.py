@@ -8,8 +8,9 @@ from pathlib import Path
 
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.background import Pace
+from lightning_lrsched.tracking.last_fit import Fit, last_fit
 from lightning_lrsched.tracking.mlflow_client import import_store
-from lightning_lrsched.tracking.mlflow_sink import MOST_POINTS
+from lightning_lrsched.tracking.mlflow_sink import MOST_POINTS, MlflowSink
 from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import deliver_points, deliver_rest, known_steps
 from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, spools
@@ -63,7 +64,7 @@ class Session:
         self._tell = tell
         self._left_alone: set[Path] = set()  # spools of earlier fits that were tried, and told
         self._spool = self._make_spool()
-        fit = target.token if self._spool is None else str(self._spool.manifest["token"])
+        fit = Fit(target.token, _now()) if self._spool is None else self._spool.fit
         self.sink = sink_for(target, options.request_timeout, fit, tell, self._note_run)
         self.writer = Writer(self.sink, self._spool, tell, options.settings, self._prepare)
 
@@ -105,7 +106,7 @@ class Session:
         """Return a spool, or None, told, where none can be written."""
         target, settings = self.target, self._options.settings
         facts = target.facts() | {
-            "created": time.time_ns() // 1_000_000,
+            "created": _now(),
             "title": settings.title,
             "picture": settings.picture,
             "thinning": [settings.thinning.every, settings.thinning.tolerance],
@@ -141,10 +142,10 @@ class Session:
         own = None if self._spool is None else self._spool.folder
         for folder in spools(self._options.spool_dir):
             if folder != own and folder not in self._left_alone:
-                self._take_over(folder, sink.run_id, pace)
+                self._take_over(folder, sink, pace)
         return sink.last_steps() if self._spool is None else known_steps(self._spool, sink)
 
-    def _take_over(self, folder: Path, run_id: str, pace: Pace) -> None:
+    def _take_over(self, folder: Path, sink: MlflowSink, pace: Pace) -> None:
         """Deliver the spool of an earlier fit, if it is of this run and nobody else does.
 
         Its points must be there before this fit goes on with them. What else it has may be refused for good, and
@@ -156,10 +157,11 @@ class Session:
             return
         try:
             same_token = spool.manifest.get("run_token") == self.target.token
-            if spool.manifest.get("run_id") == run_id or same_token:
-                delivery = deliver_points(spool, self.sink.opened(), pace=pace)
+            if spool.manifest.get("run_id") == sink.run_id or same_token:
+                last = spool.fit.is_last(last_fit(sink.client.get_run(sink.run_id)))
+                delivery = deliver_points(spool, sink, pace=pace, last=last)
                 try:
-                    deliver_rest(spool, self.sink.opened(), delivery)
+                    deliver_rest(spool, sink, delivery)
                 except Exception as refused:  # whatever a store, a disk or a network can raise
                     raise SpoolError(str(refused).strip() or type(refused).__name__) from refused
                 spool.remove()
@@ -174,3 +176,8 @@ class Session:
 def spool_parent(root: str | Path) -> Path:
     """Return the folder of the spools in a training's folder; in the working directory where that is remote."""
     return (Path.cwd() if "://" in str(root) else Path(root).absolute()) / FOLDER
+
+
+def _now() -> int:
+    """Return the time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000

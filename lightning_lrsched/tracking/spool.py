@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_lrsched.tracking.journal import segment_path, segments
+from lightning_lrsched.tracking.last_fit import Fit
 
 FOLDER = "lrsched_spool"
 _MANIFEST = "spool.json"
@@ -102,6 +103,11 @@ class Spool:
             raise SpoolInUse(f"{folder} is in use: its training, or another replay, is still running") from error
         except OSError as error:
             raise SpoolError(f"{folder} cannot be used: {error}") from error
+
+    @property
+    def fit(self) -> Fit:
+        """The fit that it is of."""
+        return Fit(self.manifest["token"], self.manifest.get("created", 0))
 
     def note(self, **facts: Any) -> None:
         """Add facts to the manifest."""
