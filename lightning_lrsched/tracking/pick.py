@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.masking import masked
-from lightning_lrsched.tracking.last_fit import Fit, note_last_fit
+from lightning_lrsched.tracking.last_fit import Fit, last_fit, note_last_fit
 from lightning_lrsched.tracking.late_sink import LateSink
 from lightning_lrsched.tracking.mlflow_client import context_tags, is_final, open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
@@ -155,7 +155,7 @@ def sink_for(
     request_timeout: float,
     fit: Fit,
     tell: Callable[[str], None],
-    opened: Callable[[str, str], None] = lambda run_id, experiment: None,
+    opened: Callable[[str, str, Fit | None], None] = lambda run_id, experiment, before: None,
 ) -> LateSink:
     """Return the sink of a run. It is opened by who writes first, so that a server that hangs keeps nobody waiting.
 
@@ -164,15 +164,17 @@ def sink_for(
         request_timeout: seconds a request may take.
         fit: this fit: the run will know it as the last one that wrote to it.
         tell: called with a message when a run cannot be gone on with.
-        opened: called with the run's id and the name of its experiment when it is open.
+        opened: called, when it is open, with the run's id, the name of its experiment, and the fit that was its last
+            one until now.
     """
 
     def open_sink() -> MlflowSink:
         client = open_client(target.uri, request_timeout)
         run_id = target.run_id if not target.owned else _own_run(client, target, tell)
         assert run_id is not None
+        run = client.get_run(run_id)
+        opened(run_id, client.get_experiment(run.info.experiment_id).name, last_fit(run))
         note_last_fit(client, run_id, fit)
-        opened(run_id, client.get_experiment(client.get_run(run_id).info.experiment_id).name)
         return MlflowSink(client, run_id, owned=target.owned)
 
     return LateSink(target.uri, open_sink, target.run_id)

@@ -246,14 +246,21 @@ class Gaps:
     """
 
     def __init__(self, sink: MlflowSink) -> None:
-        """Know of no curve yet."""
+        """Know where every curve ends, and nothing of what is before."""
         self.batch_size = sink.batch_size
         self._sink = sink
+        self._last: Mapping[str, int] = sink.last_steps()
         self._there: dict[str, set[int]] = {}
 
     def write(self, points: Sequence[Point]) -> None:
         """Store those points whose step is not there."""
-        for key in {point.key for point in points} - set(self._there):
-            history = self._sink.client.get_metric_history(self._sink.run_id, key)
-            self._there[key] = {metric.step for metric in history}
-        self._sink.write([point for point in points if point.step not in self._there[point.key]])
+        self._sink.write([point for point in points if not self._has(point)])
+
+    def _has(self, point: Point) -> bool:
+        """Return whether the run has the step of a point. A curve is read if it has a later one: that may be long."""
+        if point.step > self._last.get(point.key, -1):
+            return False
+        if point.key not in self._there:
+            history = self._sink.client.get_metric_history(self._sink.run_id, point.key)
+            self._there[point.key] = {metric.step for metric in history}
+        return point.step in self._there[point.key]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.background import Pace
-from lightning_lrsched.tracking.last_fit import Fit, last_fit
+from lightning_lrsched.tracking.last_fit import Fit
 from lightning_lrsched.tracking.mlflow_client import import_store
 from lightning_lrsched.tracking.mlflow_sink import MOST_POINTS, MlflowSink
 from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
@@ -62,6 +62,7 @@ class Session:
         self.target = target
         self._options = options
         self._tell = tell
+        self._before: Fit | None = None
         self._left_alone: set[Path] = set()  # spools of earlier fits that were tried, and told
         self._spool = self._make_spool()
         fit = Fit(target.token, _now()) if self._spool is None else self._spool.fit
@@ -128,8 +129,9 @@ class Session:
         earlier = self.target.earlier
         return earlier is not None and (self.target.resume or earlier.run_id == self.target.run_id)
 
-    def _note_run(self, run_id: str, experiment: str) -> None:
-        """Have the spool say which run it is of."""
+    def _note_run(self, run_id: str, experiment: str, before: Fit | None) -> None:
+        """Have the spool say which run it is of, and keep which fit wrote to it before."""
+        self._before = before
         if self._spool is not None:
             with suppress(OSError):  # a full disk has been told by the journal
                 self._spool.note(run_id=run_id, experiment_found=experiment)
@@ -158,7 +160,7 @@ class Session:
         try:
             same_token = spool.manifest.get("run_token") == self.target.token
             if spool.manifest.get("run_id") == sink.run_id or same_token:
-                last = spool.fit.is_last(last_fit(sink.client.get_run(sink.run_id)))
+                last = spool.fit.is_last(self._before)  # this fit has written nothing yet
                 delivery = deliver_points(spool, sink, pace=pace, last=last)
                 try:
                     deliver_rest(spool, sink, delivery)
