@@ -1,5 +1,6 @@
 """Delivery: what a journal holds, brought to a sink in order, from where the last delivery stopped."""
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -46,7 +47,7 @@ class Delivery:
     ) -> None:
         """Begin at the mark."""
         self.curves: dict[str, Curve] = {}
-        self.infinite: list[str] = []
+        self.infinite: Counter[str] = Counter()
         self.written = 0
         self.unread = 0
         self.status: str | None = None

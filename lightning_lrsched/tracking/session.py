@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from lightning_lrsched.masking import masked
@@ -15,6 +16,8 @@ from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import deliver_points, deliver_rest, known_steps
 from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, spools
 from lightning_lrsched.tracking.writer import Settings, Writer
+
+_MOST_TOLD = 3  # keys that a message names
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,7 @@ class Session:
         self.sink.batch_size = MOST_POINTS  # no step waits any more
         if writer.close(timeout, status):
             if writer.infinite_values:
-                count, key = len(writer.infinite_values), writer.infinite_values[0]
-                self._tell(f"MLflow takes no infinite values: {count} of {key!r} were left out")
+                self._tell(f"MLflow takes no infinite values: {_counted(writer.infinite_values)} were left out")
             if writer.unpacked:
                 self._tell(f"schedule/steps lacks some steps ({writer.unpacked}); MLflow has every point")
             return None
@@ -178,6 +180,13 @@ class Session:
 def spool_parent(root: str | Path) -> Path:
     """Return the folder of the spools in a training's folder; in the working directory where that is remote."""
     return (Path.cwd() if "://" in str(root) else Path(root).absolute()) / FOLDER
+
+
+def _counted(values: Mapping[str, int]) -> str:
+    """Return how many values there are of each key, of the first ones where there are many."""
+    shown = ", ".join(f"{count} of {key!r}" for key, count in islice(values.items(), _MOST_TOLD))
+    more = len(values) - _MOST_TOLD
+    return f"{shown} and those of {more} more" if more > 0 else shown
 
 
 def _now() -> int:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -142,9 +142,9 @@ class Writer:
         return done
 
     @property
-    def infinite_values(self) -> Sequence[str]:
-        """Keys of values that no tracker takes, one for each value."""
-        return () if self._delivery is None else self._delivery.infinite
+    def infinite_values(self) -> Mapping[str, int]:
+        """How many values no tracker takes, by key."""
+        return {} if self._delivery is None else self._delivery.infinite
 
     @property
     def unpacked(self) -> str:
