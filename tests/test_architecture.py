@@ -34,7 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "sweep.store": (*CORE, "configs", "tracking"),
     "callbacks": (*CORE, "describe", *TORCH),
     "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "masking", "tracking", "configs"),
-    "callbacks.run_setup": ("masking",),
+    "callbacks.run_setup": ("masking", "tracking"),
     "callbacks.tracked_cycles": ("tracking",),
     "ensemble": ("checks", "compare"),
     "lightning_cli": (*CORE, *TORCH, "callbacks", "masking"),

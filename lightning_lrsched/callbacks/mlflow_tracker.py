@@ -38,7 +38,7 @@ from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.pick import Earlier, pick_target
 from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder
 from lightning_lrsched.tracking.session import Left, Options, Session, spool_parent
-from lightning_lrsched.tracking.sink import key_part
+from lightning_lrsched.tracking.sink import metric_key
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
 
@@ -235,7 +235,7 @@ class MLflowTracker(Callback):
         if self._shares_run(trainer):
             values = {key: value for key, value in values.items() if key not in logged}
         if values:
-            values = {"/".join(map(key_part, key.split("/"))): value for key, value in values.items()}
+            values = {metric_key(key): value for key, value in values.items()}
             values["epoch"] = float(trainer.current_epoch)
             self._session.writer.record(MetricRecord(logger_step(trainer), _now(), values))
         self._take_cycles(trainer)

@@ -10,8 +10,9 @@ import lightning.pytorch as pl
 import torch
 
 from lightning_lrsched.masking import masked
+from lightning_lrsched.tracking.sink import key_of
 
-_NOT_SETTINGS = ("params", "lr", "initial_lr", "name")
+_NOT_SETTINGS = ("params", "lr", "initial_lr", "name", "param_names")
 _PACKAGES = ("lightning-lrsched", "lightning", "pytorch-lightning", "mlflow", "numpy")
 _TRAINER = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision", "world_size")
 
@@ -37,7 +38,7 @@ def run_setup(trainer: pl.Trainer, module: pl.LightningModule) -> tuple[dict[str
         | {name: version(name) for name in _PACKAGES if _installed(name)},
         "devices": str(trainer.strategy.root_device),
     }
-    params = {f"setup/{key}": masked(str(value)) for key, value in settings.items() if value is not None}
+    params = {key_of("setup", key): masked(str(value)) for key, value in settings.items() if value is not None}
     return params, masked(json.dumps(document, indent=2, default=str, skipkeys=True))
 
 
