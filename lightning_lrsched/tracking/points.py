@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lightning_lrsched.tracking.curve import Curve
+from lightning_lrsched.tracking.curve import Curve, shown
 from lightning_lrsched.tracking.journal import Steps
 from lightning_lrsched.tracking.sharing import Sharing
 from lightning_lrsched.tracking.sink import Point
@@ -27,6 +27,7 @@ class _Layout:
     def __init__(self, fields: Mapping[str, Any], thinning: Thinning, after: Mapping[str, int]) -> None:
         self.optimizer = int(fields["optimizer"])
         self.keys: list[str] = list(fields["keys"])
+        self.shown = shown(self.keys)
         self.thinner = Thinner(thinning, fields["scales"])
         self.after = [after.get(key, -1) for key in self.keys]
         self.first = min(self.after)
@@ -173,8 +174,8 @@ class Expander:
     def _steps(self, layout: _Layout, steps: Steps) -> Iterator[Point]:
         if layout.optimizer == 0:
             yield from self._shared(steps)
-        for column, key in enumerate(layout.keys):
-            self._curves.setdefault(key, Curve()).extend(steps.axis, steps.values[:, column])
+        for column in layout.shown:
+            self._curves.setdefault(layout.keys[column], Curve()).extend(steps.axis, steps.values[:, column])
         axis, timestamps, values = steps.axis, steps.timestamps, steps.values
         if axis[0] <= layout.first:
             new = axis > layout.first

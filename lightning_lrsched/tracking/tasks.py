@@ -57,8 +57,7 @@ def perform(task: Mapping[str, Any], sink: Sink) -> None:
 
 def upload_curve(sink: Sink, curves: Mapping[str, Curve], title: str, name: str) -> None:
     """Store the picture of the lr curves; nothing where matplotlib is not installed or no step was taken."""
-    shown = {key: curve for key, curve in curves.items() if key.startswith("lr/")}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        if shown and draw(shown, title, path):
+        if curves and draw(curves, title, path):
             sink.upload(path, _FOLDER)
