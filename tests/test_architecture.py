@@ -28,7 +28,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "tracking": ("masking",),
     "compare": ("masking",),
     "compare.kept_steps": ("tracking",),
-    "configs": ("checks",),
+    "configs": ("checks", "masking"),
     "sweep": (*CORE, *TORCH, "callbacks", "configs"),
     "sweep.selection": (*CORE, "configs", "compare"),
     "sweep.store": (*CORE, "configs", "tracking"),

@@ -32,7 +32,7 @@ from lightning_lrsched.checks import check_flag, check_number, refusal
 from lightning_lrsched.configs import tracker_from
 from lightning_lrsched.describe import flat_params, plan_document
 from lightning_lrsched.driven import DrivenScheduler
-from lightning_lrsched.masking import masked
+from lightning_lrsched.masking import masked, masked_yaml
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.pick import Earlier, pick_target
@@ -191,13 +191,15 @@ class MLflowTracker(Callback):
         return None if self._latest is None else self._latest.run_id
 
     def keep_text(self, name: str, text: str) -> None:
-        """Store a text with the run of the next fit, as ``schedule/<name>``; passwords of URIs in it are masked.
+        """Store a text with the run of the next fit, as ``schedule/<name>``.
+
+        Passwords in it are masked: those of URIs, and in YAML the texts under keys such as ``api_key``.
 
         Args:
             name: name of the file.
             text: its content, such as the configuration that the fit was started with.
         """
-        self._texts[name] = masked(text)
+        self._texts[name] = masked_yaml(text)
 
     def state_dict(self) -> dict[str, Any]:
         """Return which run this fit writes to, without a password."""
