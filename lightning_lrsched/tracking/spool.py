@@ -1,5 +1,6 @@
 """The spool: a folder, private to the user, with all of a fit that the tracking server has not taken yet."""
 
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ FOLDER = "lrsched_spool"
 _MANIFEST = "spool.json"
 _MARK = struct.Struct("<qq")
 _IN_USE: set[Path] = set()
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _LOOK = 0.05  # seconds between two tries to open a spool that is in use
 
 
@@ -54,8 +56,7 @@ class Spool:
         """
         token = uuid.uuid4().hex
         folder = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{token[:6]}"
-        parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
+        _make(folder)
         try:
             for name in ("tasks", "steps"):
                 (folder / name).mkdir(mode=0o700)
@@ -192,10 +193,12 @@ def spools(parent: Path) -> Iterator[Path]:
 def _locked(folder: Path) -> int:
     """Return the open lock file of a folder; the kernel lets go of it when the process ends, however it ends.
 
-    It is a lock of the process (``lockf``): workers that are forked from it do not hold it.
+    It is a lock of the process (``lockf``): workers that are forked from it do not hold it. Some network file systems
+    have none: there only the fits of one process know of each other.
 
     Raises:
         BlockingIOError: if another process, or another fit of this one, has it.
+        OSError: if it cannot be locked otherwise.
     """
     import fcntl  # not there on Windows, where `MLflowTracker` refuses and the rest of the package works
 
@@ -205,7 +208,20 @@ def _locked(folder: Path) -> int:
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        os.close(fd)
-        raise BlockingIOError(str(folder)) from error
+        if error.errno not in _NO_LOCKS:  # there, a spool without a lock is better than none
+            os.close(fd)
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise BlockingIOError(str(folder)) from error
+            raise
     _IN_USE.add(folder.resolve())
     return fd
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and the one around it, which the end of another fit can remove between the two."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileNotFoundError:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
