@@ -93,11 +93,14 @@ class Spool:
     def _open_now(cls, folder: Path) -> "Spool":
         """Open a spool, or say why not."""
         try:
+            owner = folder.stat().st_uid
             manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise SpoolError(f"{folder} is no spool: {error}") from error
         if not isinstance(manifest, dict) or not isinstance(manifest.get("token"), str):
             raise SpoolError(f"{folder} is no spool: its {_MANIFEST} has no token")
+        if os.getuid() not in (owner, 0):  # it could send our credentials anywhere, and any file of ours
+            raise SpoolError(f"{folder} belongs to another user: only what is your own is delivered")
         try:
             return cls(folder, manifest, _locked(folder))
         except BlockingIOError as error:

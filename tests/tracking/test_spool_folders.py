@@ -1,4 +1,4 @@
-"""The spool's folder: where the file system has no locks, and where another fit removes what is around it."""
+"""The spool's folder: where the file system has no locks, where another fit removes what is around it, whose it is."""
 
 import errno
 import fcntl
@@ -84,3 +84,13 @@ def test_the_end_of_another_fit_may_remove_the_folder_around_it(
     made = make_spool(parent)
     made.release()
     assert removed == [made.folder]
+
+
+def test_a_spool_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_spool(tmp_path)
+    made.release()
+    monkeypatch.setattr(os, "getuid", lambda: made.folder.stat().st_uid + 1)
+    with pytest.raises(SpoolError, match="belongs to another user: only what is your own is delivered"):
+        Spool.open(made.folder)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    Spool.open(made.folder).release()
