@@ -12,7 +12,7 @@ from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.last_fit import Fit, last_fit, note_last_fit
 from lightning_lrsched.tracking.mlflow_client import open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
-from lightning_lrsched.tracking.pick import TOKEN, find_experiment, find_run, is_active, open_run
+from lightning_lrsched.tracking.pick import TOKEN, Earlier, come_from, find_experiment, find_run, is_active, open_run
 from lightning_lrsched.tracking.sink import Point, PointSink, Sink
 from lightning_lrsched.tracking.spool import Spool, SpoolError, spools
 from lightning_lrsched.tracking.thinning import Thinning
@@ -203,6 +203,8 @@ def _run(client: "MlflowClient", spool: Spool, *, any_experiment: bool) -> str:
                 f"(mlflow runs restore --run-id {which}), or pass another --tracking-uri"
             )
         tags = {TOKEN: str(facts.get("run_token")), **facts.get("context", {})}
+        if facts.get("comes_from"):
+            tags |= come_from(client, Earlier(**facts["comes_from"]))[1]
         return open_run(client, experiment_id or client.create_experiment(str(name)), str(facts.get("run_name")), tags)
     experiment = client.get_experiment(found.info.experiment_id).name
     expected = facts.get("experiment_found", name)
