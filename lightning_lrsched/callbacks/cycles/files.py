@@ -46,7 +46,11 @@ class CycleFolder:
 
     def join(self, name: str) -> str:
         """Return the path of a file in the folder."""
-        return os.path.join(self.path, name) if self.local else posixpath.join(self.path, name)
+        return os.path.normpath(os.path.join(self.path, name)) if self.local else posixpath.join(self.path, name)
+
+    def holds(self, path: str) -> bool:
+        """Return whether a checkpoint lies here; those that a run was forked from lie in another folder."""
+        return self.join(posixpath.basename(path.replace(os.sep, "/"))) == path
 
     def name_of(self, path: str) -> str:
         """Return a path of the folder relative to it."""

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from lightning_lrsched.callbacks.cycles.files import LIST, CycleFolder, checkpoint_name
+from lightning_lrsched.callbacks.cycles.files import LIST, CycleFolder, checkpoint_name, resolved
 from lightning_lrsched.callbacks.cycles.ledger import Kept, KeptCycle, Ledger
 from lightning_lrsched.callbacks.cycles.size import states_bytes, weights_bytes
 from lightning_lrsched.callbacks.cycles.sources import CycleSource, Place
@@ -61,6 +61,7 @@ class CycleKeeper:
         self._list_failed = False
         self._lost: dict[int, Kept] = {}
         self._pending: dict[str, int] = {}
+        self._spared: dict[str, int] = {}
         self._landing: Landing | None = None
 
     @property
@@ -79,7 +80,7 @@ class CycleKeeper:
         self.ledger.begin()
         self.folder.leftovers.clear()
         self.run, self.place, self.due, self.unjudged, self._list = "", None, False, None, ""
-        self._lost, self._pending, self._landing = {}, {}, None
+        self._lost, self._pending, self._spared, self._landing = {}, {}, {}, None
 
     def check(self, trainer: pl.Trainer, *, restored: bool) -> None:
         """Write the list of cycles, the first of all writes, and see whether one checkpoint fits on the disk.
@@ -211,6 +212,12 @@ class CycleKeeper:
         self.land(trainer)
         self._remove(trainer, self.ledger.drop())
 
+    def finish(self, trainer: pl.Trainer) -> None:
+        """Remove what was spared for a resume that might have come: training has ended."""
+        if self._spared:
+            self._pending, self._spared = self._spared, {}
+            self._sweep(trainer)
+
     def write_list(self, trainer: pl.Trainer) -> None:
         """Write the list of cycles, on rank zero; that it fails is told once."""
         if not trainer.is_global_zero or not self._list:
@@ -234,7 +241,7 @@ class CycleKeeper:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
-        self._landing = None
+        self._landing, self._spared = None, {}
         self.ledger.restore(state)
         self.run, self._list = state["run"], state["list"]
         self.place = None if state["place"] is None else Place(*state["place"])
@@ -286,7 +293,8 @@ class CycleKeeper:
 
         running = ledger.running
         rows = [*ledger.finished, *([running] if running.files else [])]
-        files = {kept.path: row.cycle for row in rows for kept in row.kept} | self.folder.leftovers | self._pending
+        files = {kept.path: row.cycle for row in rows for kept in row.kept if self.folder.holds(kept.path)}
+        files |= self.folder.leftovers | self._spared | self._pending
         best, recommended = ledger.best, ledger.recommended
         return {
             "lightning_lrsched": _FORM,
@@ -322,9 +330,21 @@ class CycleKeeper:
         return path if self.folder.exists(path) or not self.folder.exists(moved) else moved
 
     def _remove(self, trainer: pl.Trainer, paths: list[str]) -> None:
+        """Remove what is not kept any more, except what is not this run's to remove, or may be asked for again.
+
+        A run that was forked from another one begins with checkpoints in that one's folder. And a job that is interrupted
+        begins anew with the argument that it was given, so the checkpoint that it was resumed from stays until it ends.
+        """
+        mine = {path: self.ledger.running.cycle for path in paths if self.folder.holds(path)}
+        asked_for = None if trainer.ckpt_path is None else resolved(str(trainer.ckpt_path))
+        if asked_for in mine:
+            self._spared[asked_for] = mine.pop(asked_for)
+        self._pending = mine
+        self._sweep(trainer)
+
+    def _sweep(self, trainer: pl.Trainer) -> None:
         """Write what is kept, then remove what is not; the list knows it until it is gone."""
-        self._pending = dict.fromkeys(paths, self.ledger.running.cycle)
         self.write_list(trainer)
         if trainer.is_global_zero:
-            self.folder.remove(paths)
+            self.folder.remove(self._pending)
         self._pending.clear()

@@ -138,12 +138,13 @@ class CycleWatch:
         trainer, source, keeper = self._trainer, self._source, self._keeper
         self._epoch = max(trainer.current_epoch - 1, 0)  # Lightning has counted the last one already
         self._advance(source.last)
-        if not (source.ended or save_partial):
+        if source.ended or save_partial:
+            if source.counter.real_steps > 0:
+                self._keep_end()
+            keeper.close(trainer, complete=source.ended)
+        else:
             keeper.drop(trainer)
-            return
-        if source.counter.real_steps > 0:
-            self._keep_end()
-        keeper.close(trainer, complete=source.ended)
+        keeper.finish(trainer)
 
     def release(self) -> None:
         """Let go of the fit; the keeper knows where it was."""
