@@ -37,7 +37,8 @@ class CycleCheckpoint(Checkpoint):
         save_partial: keep a cycle that the end of the run cuts short; it is never recommended.
         save_top_k: completed cycles that are kept, the best by their metric, without one the latest; -1 for all.
         save_weights_only: leave out the states of optimizers, schedulers, callbacks and loops.
-        patience: stop after so many completed cycles in a row that were not better than all before; None for never.
+        patience: stop after so many completed cycles in a row that were not better than all before, the last of them
+            measured at its end too; None for never.
 
     Raises:
         ValueError: when constructed, if a value is refused, with a valid example.

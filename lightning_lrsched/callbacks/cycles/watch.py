@@ -87,7 +87,7 @@ class CycleWatch:
             return
         self._ended_at = source.counter.real_steps
         due = trainer.strategy.reduce_boolean_decision(validation_is_due(trainer), all=False)
-        if self._validate_at_end and not due and trainer.enable_validation:
+        if self._wants_validation and not due and trainer.enable_validation:
             self._put_back = force_validation(trainer)
             due = validation_is_due(trainer)
         if not due:
@@ -160,7 +160,7 @@ class CycleWatch:
             step, metrics = source.counter.real_steps, validation_metrics(trainer)[0]
             state["unjudged"] = asdict(Kept("", step, trainer.current_epoch, self._score(), metrics=metrics))
         elif self._in_batch and self._monitor is not None:
-            state["due"] = validation_is_due(trainer) or (self._validate_at_end and source.ended)
+            state["due"] = validation_is_due(trainer) or (self._wants_validation and source.ended)
         return state
 
     def _resume(self) -> None:
@@ -198,8 +198,17 @@ class CycleWatch:
             keeper.keep(trainer, self._present(), best=best, end=end)
         else:
             keeper.write_list(trainer)
-        if self._patience is not None and source.ended and ledger.stale_if_closed >= self._patience:
+        if source.ended and self._is_enough(ledger.stale_if_closed):
             trainer.should_stop = True
+
+    @property
+    def _wants_validation(self) -> bool:
+        """Whether the end of the running cycle is validated whatever the cadence: nothing stops unmeasured."""
+        return self._validate_at_end or self._is_enough(self._keeper.ledger.stale_if_closed)
+
+    def _is_enough(self, stale: int) -> bool:
+        """Return whether so many completed cycles in a row without improvement end the training."""
+        return self._patience is not None and stale >= self._patience
 
     def _end_if_ended(self) -> None:
         """Keep the present weights as the end of their cycle if they are that, unless it was done."""
@@ -229,7 +238,10 @@ class CycleWatch:
     def _advance(self, cycle: int, *, wait: bool = True) -> None:
         """Close every cycle that ended before that of the latest step; later, if its last file is still written."""
         while self._keeper.ledger.running.cycle < cycle and (wait or not self._keeper.landing):
+            measured = any(kept.score is not None for kept in self._keeper.ledger.running.kept)
             self._keeper.close(self._trainer, complete=True)
+            if measured and self._is_enough(self._keeper.ledger.stale):
+                self._trainer.should_stop = True
 
     def _cadence_back(self) -> None:
         """Put the Trainer's cadence back if it was changed."""
