@@ -4,7 +4,7 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
-from lightning_lrsched.callbacks.cycles.cadence import told_cut, told_unmeasured, unmeasured
+from lightning_lrsched.callbacks.cycles.cadence import told_cut, told_pushed, told_unmeasured, unmeasured
 from lightning_lrsched.callbacks.cycles.sources import (
     CycleSource,
     DrivenCycles,
@@ -108,6 +108,14 @@ def tell(trainer: pl.Trainer, source: CycleSource, monitor: str | None, *, force
         missed = unmeasured(source.ends(), run_facts(trainer), validation_cadence(trainer), run.total_steps)
         if missed:
             rank_zero_info(told_unmeasured(missed, monitor))
+
+
+def tell_pushed(trainer: pl.Trainer, step: int, skipped: int, monitor: str) -> bool:
+    """Tell that skipped updates pushed a cycle's end off its validation, if so; return whether that was told."""
+    told = told_pushed(step, run_facts(trainer), validation_cadence(trainer), skipped, monitor)
+    if told is not None:
+        rank_zero_info(told)
+    return told is not None
 
 
 def _counter(trainer: pl.Trainer, place: Place | None) -> StepCounter:

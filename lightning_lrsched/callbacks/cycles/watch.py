@@ -8,10 +8,11 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
+from lightning_lrsched.callbacks.cycles.cadence import lacks_only_skipped
 from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper
 from lightning_lrsched.callbacks.cycles.ledger import Kept
 from lightning_lrsched.callbacks.cycles.sources import CycleSource, PassedEnds
-from lightning_lrsched.callbacks.cycles.start import place_of, tell
+from lightning_lrsched.callbacks.cycles.start import place_of, tell, tell_pushed
 from lightning_lrsched.callbacks.trainer_access import (
     force_validation,
     logger_step,
@@ -50,7 +51,7 @@ class CycleWatch:
         self._monitor = keeper.wanted.monitor
         self._validate_at_end = validate_at_end
         self._patience = patience
-        self._measured, self._in_batch = False, False
+        self._measured, self._in_batch, self._told = False, False, False
         self._ended_at = -1
         self._epoch: int | None = None  # of the present weights, where Lightning counts another one
         self._latest: tuple[int, float, dict[str, float]] | None = None  # step, score and all metrics
@@ -92,6 +93,7 @@ class CycleWatch:
             due = validation_is_due(trainer)
         if not due:
             self._keep_end()
+            self._tell_pushed()
 
     def validation_starts(self) -> None:
         """Put the cadence back that was changed for one validation."""
@@ -130,7 +132,7 @@ class CycleWatch:
         self._end_if_ended()
 
     def ends(self, *, save_partial: bool) -> None:
-        """Close the last cycle; it is complete if its last step was taken.
+        """Close the last cycle; it is complete if its last step was taken, or would have been but for a scaler.
 
         Args:
             save_partial: whether a cycle that is cut short is kept.
@@ -138,10 +140,12 @@ class CycleWatch:
         trainer, source, keeper = self._trainer, self._source, self._keeper
         self._epoch = max(trainer.current_epoch - 1, 0)  # Lightning has counted the last one already
         self._advance(source.last)
-        if source.ended or save_partial:
-            if source.counter.real_steps > 0:
+        steps = source.counter.real_steps
+        complete = source.ended or (self._skipped > 0 and lacks_only_skipped(source.ends(), steps, self._skipped))
+        if complete or save_partial:
+            if steps > 0:
                 self._keep_end()
-            keeper.close(trainer, complete=source.ended)
+            keeper.close(trainer, complete=complete)
         else:
             keeper.drop(trainer)
         keeper.finish(trainer)
@@ -229,6 +233,18 @@ class CycleWatch:
         if self._latest is None or self._latest[0] != step:
             return kept
         return replace(kept, score=self._latest[1], metrics=self._latest[2])
+
+    @property
+    def _skipped(self) -> int:
+        """Updates of the run that the Trainer counts and that were none; 0 where several optimizers are counted."""
+        trainer = self._trainer
+        return trainer.global_step - self._source.counter.real_steps if len(trainer.optimizers) == 1 else 0
+
+    def _tell_pushed(self) -> None:
+        """Tell once that skipped updates have pushed the end of a cycle off its validation."""
+        trainer, skipped = self._trainer, self._skipped
+        if skipped > 0 and self._monitor is not None and trainer.enable_validation and not self._told:
+            self._told = tell_pushed(trainer, self._source.counter.real_steps, skipped, self._monitor)
 
     @property
     def _lr_used(self) -> float | None:
