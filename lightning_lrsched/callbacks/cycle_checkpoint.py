@@ -12,7 +12,7 @@ from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper, Wanted
 from lightning_lrsched.callbacks.cycles.ledger import KEEPS, Kept, KeptCycle, Ledger
 from lightning_lrsched.callbacks.cycles.start import find_source
 from lightning_lrsched.callbacks.cycles.watch import CycleWatch
-from lightning_lrsched.callbacks.trainer_access import is_smoke_test, restores_late
+from lightning_lrsched.callbacks.trainer_access import averages_follow, is_smoke_test, restores_late
 from lightning_lrsched.checks import check_choice, check_flag, refusal
 from lightning_lrsched.units import DurationLike, plain_duration
 
@@ -179,6 +179,7 @@ class CycleCheckpoint(Checkpoint):
         watch = CycleWatch(trainer, source, keeper, validate_at_end=self.validate_at_end, patience=self.patience)
         self._watch = watch
         watch.begin()
+        self._end_before_averages(trainer, trainer.current_epoch - 1)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -213,11 +214,13 @@ class CycleCheckpoint(Checkpoint):
         """Keep an end that became one with the epoch, or whose validation did not come."""
         if self._watch is not None:
             self._watch.epoch_ends()
+            self._end_before_averages(trainer, trainer.current_epoch)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the last cycle; it is complete if its last step was taken."""
         if self._watch is not None:
-            self._watch.ends(save_partial=self.save_partial)
+            last = max(trainer.current_epoch - 1, 0)  # Lightning has counted it already
+            self._watch.ends(last, save_partial=self.save_partial)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Let go of the fit: a validation outside of one keeps nothing."""
@@ -243,6 +246,12 @@ class CycleCheckpoint(Checkpoint):
         """Put into a checkpoint what is still to come: a score to be judged, or the validation itself."""
         if self._watch is not None:
             checkpoint["callbacks"][self.state_key].update(self._watch.to_come())
+
+    def _end_before_averages(self, trainer: pl.Trainer, epoch: int) -> None:
+        """End with the last epoch of StochasticWeightAveraging: the module holds no step's weights after it."""
+        if self._watch is not None and averages_follow(trainer, epoch):
+            self._watch.ends(epoch, save_partial=self.save_partial)
+            self._let_go()
 
     def _let_go(self) -> None:
         """Stop to watch the fit."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.utilities.types import LRSchedulerConfig
@@ -68,6 +68,18 @@ def trains_nothing(trainer: pl.Trainer) -> bool:
 def averaging_goes_on(trainer: pl.Trainer) -> bool:
     """Return whether StochasticWeightAveraging was restored in its phase: then it clears the list of schedulers."""
     return any(getattr(callback, "_scheduler_state", None) is not None for callback in callbacks_of(trainer))
+
+
+def averages_follow(trainer: pl.Trainer, epoch: int) -> bool:
+    """Return whether the module makes no step after an epoch, and holds averages.
+
+    StochasticWeightAveraging puts them there after its last epoch: for one more pass over the data, which measures
+    batch norm anew, or in its ``on_train_end``, which comes before that of any checkpoint callback.
+    """
+    return any(
+        isinstance(callback, StochasticWeightAveraging) and callback.swa_end == epoch
+        for callback in callbacks_of(trainer)
+    )
 
 
 def run_facts(trainer: pl.Trainer) -> RunFacts:

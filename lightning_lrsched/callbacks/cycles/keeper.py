@@ -332,8 +332,8 @@ class CycleKeeper:
     def _remove(self, trainer: pl.Trainer, paths: list[str]) -> None:
         """Remove what is not kept any more, except what is not this run's to remove, or may be asked for again.
 
-        A run that was forked from another one begins with checkpoints in that one's folder. And a job that is interrupted
-        begins anew with the argument that it was given, so the checkpoint that it was resumed from stays until it ends.
+        A run that was forked from another one begins with checkpoints in that one's folder. And a job that is
+        interrupted is given the same argument again, so what it was resumed from stays until training has ended.
         """
         mine = {path: self.ledger.running.cycle for path in paths if self.folder.holds(path)}
         asked_for = None if trainer.ckpt_path is None else resolved(str(trainer.ckpt_path))

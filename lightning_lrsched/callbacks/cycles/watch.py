@@ -131,14 +131,15 @@ class CycleWatch:
         self.validation_starts()
         self._end_if_ended()
 
-    def ends(self, *, save_partial: bool) -> None:
+    def ends(self, epoch: int, *, save_partial: bool) -> None:
         """Close the last cycle; it is complete if its last step was taken, or would have been but for a scaler.
 
         Args:
+            epoch: the last one.
             save_partial: whether a cycle that is cut short is kept.
         """
         trainer, source, keeper = self._trainer, self._source, self._keeper
-        self._epoch = max(trainer.current_epoch - 1, 0)  # Lightning has counted the last one already
+        self._epoch = epoch
         self._advance(source.last)
         steps = source.counter.real_steps
         complete = source.ended or (self._skipped > 0 and lacks_only_skipped(source.ends(), steps, self._skipped))
