@@ -14,6 +14,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, TorchScheduler
+from tests.callbacks.interruptions import SavesAt
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer
 from tests.callbacks.test_cycle_checkpoint import weight_in
 from tests.callbacks.test_real_steps import scaled
@@ -130,3 +131,17 @@ def test_an_end_that_skipped_updates_push_off_its_validation_is_told_once(
     assert all("2 updates were skipped" in text and "validate_at_end=True" in text for text in told)
     measured = [row.end.score is not None for row in checkpoint.finished_cycles if row.end and row.complete]
     assert measured == ([False] * 3 if skipped else [True] * 4)
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+def test_one_that_is_added_on_a_resume_counts_on_from_the_trainers_step(tmp_path: Path) -> None:
+    path = tmp_path / "saved" / "middle.ckpt"
+    make_trainer(tmp_path, SavesAt(13, path)).fit(Tiny())
+    checkpoint, told = CycleCheckpoint(every=8), "holds no state of this CycleCheckpoint.* from step 13, .* in cycle 1"
+    with pytest.warns(UserWarning, match=told):
+        make_trainer(tmp_path, checkpoint, max_epochs=3).fit(Tiny(), ckpt_path=path, weights_only=True)
+    ends = [row.end for row in checkpoint.finished_cycles if row.end is not None]
+    assert [(end.step, row.cycle, row.complete) for end, row in zip(ends, checkpoint.finished_cycles, strict=True)] == [
+        *((16, 1, True), (24, 2, True), (30, 3, False))
+    ]
+    assert [weight_in(end.path) for end in ends] == pytest.approx([-LR * end.step for end in ends])

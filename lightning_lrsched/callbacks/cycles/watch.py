@@ -67,7 +67,7 @@ class CycleWatch:
         self._resume()
         if not trainer.lightning_module.automatic_optimization:
             self._passed.watch(source, trainer.lightning_module)
-        tell(trainer, source, self._monitor, forced=self._validate_at_end)
+        tell(trainer, source, self._monitor, forced=self._validate_at_end, place=self._keeper.place)
 
     def batch_starts(self) -> None:
         """Note the lr that the batch uses."""
