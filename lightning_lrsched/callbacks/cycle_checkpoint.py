@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
+from lightning_utilities.core.rank_zero import rank_zero_info
 
 from lightning_lrsched.callbacks.cycles.files import check_filename, default_folder, resolved
 from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper, Wanted
@@ -166,6 +167,12 @@ class CycleCheckpoint(Checkpoint):
             find_source(trainer, self.every, self._keeper.place).release()
             if not restores_late(trainer):
                 self._keeper.check(trainer, restored=self._restored)
+            others = [one for one in trainer.checkpoint_callbacks if not isinstance(one, CycleCheckpoint)]
+            if not others and trainer.checkpoint_callback is self:
+                rank_zero_info(
+                    "CycleCheckpoint: where it is, Lightning adds no ModelCheckpoint of its own, and ckpt_path='last' "
+                    "finds nothing. For a job that is interrupted and begun again add ModelCheckpoint(save_last=True)"
+                )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to watch the fit, and tell what it means for its cycles."""

@@ -1,11 +1,12 @@
-"""What a run that goes on from a kept checkpoint leaves alone: that checkpoint, and all that another run has kept."""
+"""Jobs that are begun again, and runs that are forked: what they find, and what they leave alone."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
@@ -105,3 +106,41 @@ def test_a_resume_into_the_loggers_next_version_leaves_the_first_one_whole(tmp_p
     assert files(tmp_path / "digits" / "version_0") == [origin]
     assert named(Path(origin).parent) == {BEST}
     assert all("version_1" in one.path for row in resumed.finished_cycles for one in row.kept)
+
+
+@pytest.mark.parametrize(
+    ("others", "given", "told"),
+    [
+        ([], {}, 1),
+        ([CycleCheckpoint(every=3)], {}, 1),
+        ([ModelCheckpoint(save_last=True)], {}, 0),
+        ([], {"fast_dev_run": True}, 0),
+    ],
+    ids=["alone", "with another one", "beside a ModelCheckpoint", "a smoke test"],
+)
+def test_that_nothing_is_there_for_the_last_checkpoint_is_told(
+    tmp_path: Path, others: list[Callback], given: dict[str, Any], told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = CycleCheckpoint(every=4)
+    with caplog.at_level(logging.INFO):
+        make_trainer(tmp_path, checkpoint, *others, **given).fit(Tiny())
+    assert caplog.text.count("add ModelCheckpoint(save_last=True)") == told
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+def test_a_job_that_is_begun_again_with_the_last_checkpoint_goes_on(tmp_path: Path) -> None:
+    def job(*others: Callback) -> tuple[Tiny, CycleCheckpoint]:
+        checkpoint, last = CycleCheckpoint(every=4, dirpath=tmp_path / "cycles"), ModelCheckpoint(save_last=True)
+        module = Tiny()
+        trainer = make_trainer(tmp_path, checkpoint, last, *others)
+        trainer.fit(module, ckpt_path="last", weights_only=True)
+        return module, checkpoint
+
+    with (
+        pytest.warns(UserWarning, match="there is no last checkpoint available"),
+        pytest.raises(RuntimeError, match="power cut"),
+    ):
+        job(Stops(13))
+    module, checkpoint = job()
+    assert module.batches == 10  # the second epoch
+    assert [row.end.step for row in checkpoint.finished_cycles if row.end is not None] == [4, 8, 12, 16, 20]
