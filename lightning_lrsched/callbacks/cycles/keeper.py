@@ -289,7 +289,10 @@ class CycleKeeper:
         def entry(kept: Kept | None) -> dict[str, Any] | None:
             if kept is None:
                 return None
-            return {"file": name(kept.path)} | {key: value for key, value in asdict(kept).items() if key != "path"}
+            # A score that is null, being no number, is told from one that is none by its place among the metrics.
+            measured = {} if kept.score is None else {str(self.wanted.monitor): kept.score}
+            facts = asdict(replace(kept, metrics=kept.metrics | measured))
+            return {"file": name(kept.path)} | {key: value for key, value in facts.items() if key != "path"}
 
         running = ledger.running
         rows = [*ledger.finished, *([running] if running.files else [])]
