@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
-from tests.callbacks.interruptions import Stops
+from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import Tiny, make_trainer
 from tests.callbacks.test_cycle_checkpoint import files
 
@@ -95,6 +95,28 @@ def test_a_fork_that_is_resumed_removes_none_of_the_first_runs_files_either(tmp_
     (middle,) = files(tmp_path / "second")
     run(tmp_path / "second", ckpt_path=middle, weights_only=True)
     assert files(tmp_path / "first") == before
+
+
+def test_a_fork_that_is_begun_again_goes_on_with_its_list(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(tmp_path / "first", Stops(5))
+    (origin,) = files(tmp_path / "first")
+    for stop in (11, 15):
+        with pytest.raises(RuntimeError, match="power cut"):
+            run(tmp_path / "second", Stops(stop), ckpt_path=origin, weights_only=True)
+    fork = run(tmp_path / "second", ckpt_path=origin, weights_only=True)
+    assert files(tmp_path / "second") == sorted(one.path for row in fork.finished_cycles for one in row.kept)
+    assert [path.name for path in (tmp_path / "second").glob("*.json")] == ["cycles.json"]
+
+
+def test_a_folder_that_was_moved_keeps_its_list(tmp_path: Path) -> None:
+    saved = tmp_path / "saved" / "middle.ckpt"
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(tmp_path / "here", SavesAt(11, saved), Stops(15))
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = run(tmp_path / "there", ckpt_path=saved, weights_only=True)
+    assert files(tmp_path / "there") == sorted(one.path for row in moved.finished_cycles for one in row.kept)
+    assert [path.name for path in (tmp_path / "there").glob("*.json")] == ["cycles.json"]
 
 
 @pytest.mark.filterwarnings("ignore:The number of training batches", "ignore:Experiment logs directory")

@@ -261,8 +261,7 @@ class CycleKeeper:
         """Settle the list of this run and write it; return what stands in the way of the first checkpoint."""
         folder = self.folder
         try:
-            if not self._list or Path(self._list).parent != Path(folder.path) or not self._is_ours():
-                self._list = folder.free(LIST, ".json")
+            self._list = self._own_list() or folder.free(LIST, ".json")
             self.run = self.run or uuid.uuid4().hex
             if not folder.exists(self._list):
                 folder.write_list(self._list, self._content())
@@ -278,9 +277,10 @@ class CycleKeeper:
             trouble += f" and {states / 1e6:.3g} MB of optimizer states, which save_weights_only=True leaves out"
         return trouble
 
-    def _is_ours(self) -> bool:
-        """Return whether the list on the disk is that of this run."""
-        return not self.folder.exists(self._list) or self.folder.read_list(self._list).get("run") == self.run
+    def _own_list(self) -> str:
+        """Return the list of this run in the folder, which may have been moved since; nothing where there is none."""
+        there = self.folder.join(Path(self._list).name) if self._list else ""
+        return there if there and self.folder.read_list(there).get("run") == self.run else ""
 
     def _content(self) -> dict[str, Any]:
         """Return the list of cycles: files by their names, so that the folder can be moved."""
