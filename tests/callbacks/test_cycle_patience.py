@@ -99,3 +99,25 @@ def test_a_resume_from_the_last_step_measures_and_stops_as_the_run_did(tmp_path:
     assert module.batches == 0
     assert [step for step, _ in module.scores] == [15]
     assert ends(resumed) == ends(whole)
+
+
+@pytest.mark.parametrize("again", ["a second fit", "resumed from a file saved after the first"])
+@pytest.mark.parametrize(("better", "batches"), [(True, 40), (False, 30)])
+def test_the_last_cycle_of_a_fit_counts_once(tmp_path: Path, again: str, better: bool, batches: int) -> None:
+    def begin(epochs: int) -> tuple[Any, CycleCheckpoint]:
+        checkpoint = CycleCheckpoint("val_loss", patience=1, dirpath=tmp_path / "cycles")
+        plan = LearningRateScheduler(SGDR("1ep"), total_steps=40)
+        return make_trainer(tmp_path, plan, checkpoint, max_epochs=epochs), checkpoint
+
+    module = Tiny(score=lambda step: -step if better or step <= 20 else 0.0)
+    trainer, checkpoint = begin(2)
+    trainer.fit(module)
+    if again == "a second fit":
+        trainer.fit_loop.max_epochs = 4
+        trainer.fit(module)
+    else:
+        trainer.save_checkpoint(tmp_path / "saved.ckpt")
+        trainer, checkpoint = begin(4)
+        trainer.fit(module, ckpt_path=tmp_path / "saved.ckpt", weights_only=True)
+    assert module.batches == batches
+    assert ends(checkpoint) == [(10 * (cycle + 1), True) for cycle in range(batches // 10)]
