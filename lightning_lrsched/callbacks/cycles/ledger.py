@@ -159,6 +159,8 @@ class Ledger:
         if self.finished and self.finished[-1].cycle >= cycle:
             self.running = replace(self.finished.pop(), complete=False)
             self.stale, self._top = self._before
+        elif self.running.cycle > cycle and not self.running.files:  # nothing of it was kept
+            self.running = KeptCycle(cycle)
 
     def forget(self, is_gone: Callable[[str], bool]) -> list[tuple[int, Kept]]:
         """Strike out checkpoints that are gone, and return them with their cycles."""
