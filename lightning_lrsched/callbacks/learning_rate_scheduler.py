@@ -183,7 +183,9 @@ class LearningRateScheduler(Callback):
         Raises:
             MisconfigurationException: if the metric of the module's plateau is not logged, and that is not allowed.
         """
-        if self.schedulers and self.schedulers[0].real_steps > self._end:
+        if not self.schedulers:
+            return
+        if self.schedulers[0].real_steps > self._end:
             self._watch.plan_is_over(int(self._end))
         self._watch.epoch_ends(trainer, self.schedulers, self.run, self._remade)
         for scheduler in self.schedulers:

@@ -74,6 +74,8 @@ def run_facts(trainer: pl.Trainer) -> RunFacts:
     """Return what the Trainer says of the length of its run. Loads the training data if that has not happened."""
     if trainer.train_dataloader is None:
         trainer.fit_loop.setup_data()
+    else:
+        _restore_loaders(trainer)
     batches = trainer.num_training_batches
     accumulation = {0: trainer.accumulate_grad_batches}
     for callback in callbacks_of(trainer):
@@ -87,6 +89,15 @@ def run_facts(trainer: pl.Trainer) -> RunFacts:
         manual=not trainer.lightning_module.automatic_optimization,
         optimizers=len(trainer.optimizers),
     )
+
+
+def _restore_loaders(trainer: pl.Trainer) -> None:
+    """Give loaders that keep a state the one of a checkpoint, which Lightning gives to none that is loaded already."""
+    loop = trainer.fit_loop
+    if loop.restarting and loop._combined_loader_states_to_load and loop._data_fetcher is not None:
+        loop._data_fetcher.teardown()
+        loop._load_combined_loader_states()
+        iter(loop._data_fetcher)
 
 
 def callbacks_of(trainer: pl.Trainer) -> list[Callback]:
