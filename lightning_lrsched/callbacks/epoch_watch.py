@@ -37,9 +37,9 @@ class EpochWatch:
                 f"optimizer at real step {scheduler.real_steps} and leaves the lr to it."
             )
 
-    def plan_is_over(self, total: int) -> None:
-        """Tell that training goes on past the end of the plan."""
-        if self._first_time("over"):
+    def plan_is_over(self, scheduler: RealStepScheduler, total: int) -> None:
+        """Tell that training goes on past the end of the plan, unless the lr is another scheduler's by now."""
+        if scheduler.armed and self._first_time("over"):
             rank_zero_warn(
                 f"The plan of LearningRateScheduler ended at step {total}, and training goes on: the last lr is held. "
                 "Pass total_steps=... to plan for the whole run."

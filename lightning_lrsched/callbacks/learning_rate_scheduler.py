@@ -161,7 +161,7 @@ class LearningRateScheduler(Callback):
         if batch_idx == 0:
             self._watch.epoch_begins(trainer, self.schedulers)
         if self.schedulers and self.schedulers[0].real_steps > self._end:
-            self._watch.plan_is_over(int(self._end))
+            self._watch.plan_is_over(self.schedulers[0], int(self._end))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Feed a plateau with its metric, before any checkpoint of this validation is saved.
@@ -186,7 +186,7 @@ class LearningRateScheduler(Callback):
         if not self.schedulers:
             return
         if self.schedulers[0].real_steps > self._end:
-            self._watch.plan_is_over(int(self._end))
+            self._watch.plan_is_over(self.schedulers[0], int(self._end))
         self._watch.epoch_ends(trainer, self.schedulers, self.run, self._remade)
         for scheduler in self.schedulers:
             if not isinstance(self.recipe.main, Driven):

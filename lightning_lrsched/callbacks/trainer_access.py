@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.utilities.types import LRSchedulerConfig
@@ -76,15 +76,18 @@ def run_facts(trainer: pl.Trainer) -> RunFacts:
         trainer.fit_loop.setup_data()
     else:
         _restore_loaders(trainer)
-    batches = trainer.num_training_batches
+    batches, max_epochs = trainer.num_training_batches, trainer.max_epochs
     accumulation = {0: trainer.accumulate_grad_batches}
     for callback in callbacks_of(trainer):
+        if isinstance(callback, StochasticWeightAveraging) and callback._model_contains_batch_norm:
+            own = max_epochs == callback._max_epochs + 1  # an epoch that measures batch norms and makes no step
+            max_epochs = callback._max_epochs if own else max_epochs
         if isinstance(scheduling := getattr(callback, "scheduling", None), dict):
             accumulation = dict(scheduling)
     return RunFacts(
         batches=None if batches == float("inf") else int(batches),
         accumulation={0: 1} | accumulation,
-        max_epochs=None if trainer.max_epochs in (None, -1) else trainer.max_epochs,
+        max_epochs=None if max_epochs in (None, -1) else max_epochs,
         max_steps=None if trainer.max_steps == -1 else trainer.max_steps,
         manual=not trainer.lightning_module.automatic_optimization,
         optimizers=len(trainer.optimizers),
