@@ -74,18 +74,34 @@ class RealStepScheduler(LRScheduler):
         return bool(self._hooks) and self._writes
 
     def arm(self, real_steps: int) -> None:
-        """Start to count at ``real_steps`` and write the lr that the next step uses."""
+        """Start to count at ``real_steps`` and write the lr that the next step uses.
+
+        Raises:
+            ValueError: if the optimizer tells nobody of its steps.
+        """
         self._remove_hooks()
+        self._hooks = list(self._hooked())
         self._started = True
         self.real_steps = real_steps
         self._known = -1
         self._may_skip = getattr(self.optimizer, "_step_supports_amp_scaling", False)
         self._follower = iter(self.write, self)  # calls it each time
         self.write()
-        self._hooks = [
-            self.optimizer.register_step_pre_hook(self._before_step),
-            self.optimizer.register_step_post_hook(self._after_step),
-        ]
+
+    def _hooked(self) -> Iterator[RemovableHandle]:
+        """Register the hooks that count, before and after each step."""
+        optimizer = self.optimizer
+        try:
+            if isinstance(optimizer, Optimizer):
+                optimizer._patch_step_function()  # torch's constructor does it, which timm's Lookahead leaves out
+            yield optimizer.register_step_pre_hook(self._before_step)
+            yield optimizer.register_step_post_hook(self._after_step)
+        except AttributeError as missing:
+            raise ValueError(
+                f"{type(optimizer).__name__} tells nobody of its steps ({missing}), and they are what the schedule "
+                "counts. Derive it from torch.optim.Optimizer and call super().__init__(params, defaults), or return "
+                "the optimizer inside it from configure_optimizers"
+            ) from None
 
     def let_go(self) -> None:
         """Leave the lr to somebody else, and go on counting."""

@@ -21,9 +21,11 @@ class EpochWatch:
     def __init__(self) -> None:
         """Begin with nothing told."""
         self._told: set[str] = set()
+        self._begun: tuple[int, list[int]] | None = None  # steps of the Trainer, and real ones of each scheduler
 
     def epoch_begins(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
         """Let go of an optimizer that another callback gave a scheduler; undo what was written into a group."""
+        self._begun = (trainer.global_step, [scheduler.real_steps for scheduler in schedulers])
         attached = [config.scheduler for config in scheduler_configs(trainer)]
         for scheduler in schedulers:
             if not scheduler.armed:
@@ -70,6 +72,7 @@ class EpochWatch:
             run: what the plan was resolved against.
             remade: gives the timelines for other steps per epoch and another total.
         """
+        self._tell_unseen(trainer, schedulers)
         batches, accumulation = batches_of_epoch(trainer)
         facts = run_facts(trainer)
         early = facts.batches is not None and batches < facts.batches
@@ -94,6 +97,21 @@ class EpochWatch:
             rank_zero_warn(
                 f"Epoch {trainer.current_epoch} ended after {batches} training batches ({steps} optimizer steps), and "
                 f"the plan counts on {counted}. Pass what the run has, for example LearningRateScheduler(..., {given})"
+            )
+
+    def _tell_unseen(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
+        """Tell that no step of an epoch was seen, unless a scaler may have skipped them all: the lr stands still."""
+        begun, self._begun = self._begun, None
+        armed = [scheduler for scheduler in schedulers if scheduler.armed]
+        if begun is None or not armed or getattr(trainer.precision_plugin, "scaler", None) is not None:
+            return
+        made = trainer.global_step - begun[0]
+        if made and begun[1] == [scheduler.real_steps for scheduler in schedulers] and self._first_time("unseen"):
+            name = type(armed[0].optimizer).__name__
+            rank_zero_warn(
+                f"The Trainer counts {made} steps in epoch {trainer.current_epoch}, and {name} made none that is seen: "
+                "the lr stands still. Either optimizer_step of the module steps something else, or nothing, or the "
+                f"step of {name} was replaced by one that calls no hooks. Step what configure_optimizers returns"
             )
 
     def _write_back(self, scheduler: RealStepScheduler) -> None:
