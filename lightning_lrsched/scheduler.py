@@ -48,7 +48,7 @@ class RealStepScheduler(LRScheduler):
         self.real_steps = 0
         self.restored: dict[str, Any] | None = None
         self.observers: list[Observer] = []
-        self._started = False
+        self.started = False
         self._writes = True
         self._hooks: list[RemovableHandle] = []
         self._groups: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ class RealStepScheduler(LRScheduler):
         """
         self._remove_hooks()
         self._hooks = list(self._hooked())
-        self._started = True
+        self.started = True
         self.real_steps = real_steps
         self._known = -1
         self._may_skip = getattr(self.optimizer, "_step_supports_amp_scaling", False)
@@ -128,9 +128,9 @@ class RealStepScheduler(LRScheduler):
         """Return counters, base lrs and the plan as primitives, so that a ``weights_only`` load accepts them."""
         return {
             MARK: 1,
-            "started": self._started,
+            "started": self.started,
             "real_steps": self.real_steps,
-            "base_lrs": self.base_lrs if self._started else [],
+            "base_lrs": self.base_lrs if self.started else [],
             "description": self.description,
         }
 

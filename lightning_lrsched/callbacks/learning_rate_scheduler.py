@@ -91,7 +91,7 @@ class LearningRateScheduler(Callback):
         self.on_horizon_change = on_horizon_change
         self.run = RunLength()
         self.schedulers: list[RealStepScheduler] = []
-        self._left_off: tuple[int, list[tuple[int, dict[str, Any] | None]]] = (0, [])
+        self._left_off: tuple[int, list[dict[str, Any]]] = (0, [])
         self._end = math.inf
         self._watch = EpochWatch()
 
@@ -227,10 +227,12 @@ class LearningRateScheduler(Callback):
         self._disarm(trainer)
 
     def _disarm(self, trainer: pl.Trainer) -> None:
-        """Let go of the optimizers, and remember where for another fit with the same Trainer."""
+        """Let go of the optimizers, and remember where for another fit with the same Trainer, if this one knows it."""
         for scheduler in self.schedulers:
             scheduler.disarm()
-        self._left_off = (trainer.global_step, [(each.real_steps, _seen_by(each)) for each in self.schedulers])
+        known = [each.state_dict() if each.started else each.restored or {} for each in self.schedulers]
+        if known and all(MARK in state for state in known):
+            self._left_off = (trainer.global_step, known)
 
     def _attach(self, trainer: pl.Trainer, optimizer: Optimizer) -> None:
         """Install one scheduler for one optimizer, in the place of the module's own if it is to be wrapped."""
@@ -311,8 +313,10 @@ class LearningRateScheduler(Callback):
             return 0
         steps, left = self._left_off
         if steps == trainer.global_step and index < len(left):
-            count, scheduler.restored = left[index]
-            return count
+            state = left[index]
+            if getattr(scheduler, "advances", "step") == "validation":  # what a plateau has seen cannot be had again
+                scheduler.restored = state
+            return int(state["real_steps"])
         step = trainer.global_step // len(self.schedulers)
         rank_zero_warn(
             "The checkpoint holds no state of LearningRateScheduler (the run was begun without it, or with another "
@@ -363,8 +367,3 @@ class LearningRateScheduler(Callback):
             main = scheduler.description["plan"]["main"]
             front = "" if self.recipe.warmup is None else f"{self.recipe.warmup} in front of "
             rank_zero_info(f"{front}{main} ({head})")
-
-
-def _seen_by(scheduler: RealStepScheduler) -> dict[str, Any] | None:
-    """Return the state of a plateau: unlike a count of steps, what it has seen cannot be had again."""
-    return scheduler.state_dict() if getattr(scheduler, "advances", "step") == "validation" else None

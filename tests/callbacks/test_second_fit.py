@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
+from lightning.pytorch.callbacks import Callback
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CyclicLR, ReduceLROnPlateau, StepLR
 
@@ -47,3 +49,50 @@ def test_two_fits_use_the_lrs_of_one(
     trainer.fit(module, loader(4))
     assert halves.group() == whole.group()
     assert len(set(whole.group()[12:])) > 1
+
+
+class Fails(Callback):
+    """Fails when the fit has begun, as often as it is asked to, before anything is trained."""
+
+    wanted = False
+
+    def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.wanted:
+            raise RuntimeError("before training")
+
+
+@pytest.mark.parametrize("how", ["nothing to train", "a failure before training"])
+@pytest.mark.parametrize(("make", "configure"), KINDS)
+def test_a_fit_that_trains_nothing_changes_nothing_for_the_next(
+    tmp_path: Path, make: Callable[[], LearningRateScheduler], configure: Callable[[Tiny], Any] | None, how: str
+) -> None:
+    whole, halves, fails = Stranger(), Stranger(), Fails()
+    make_trainer(tmp_path, make(), whole, max_epochs=6).fit(Tiny(configure, score=float), loader(4))
+    trainer = make_trainer(tmp_path, make(), halves, fails, max_epochs=3, num_sanity_val_steps=1)
+    module = Tiny(configure, score=float)
+    trainer.fit(module, loader(4))
+    if how == "nothing to train":
+        trainer.fit(module, loader(4))
+    else:
+        fails.wanted = True
+        with pytest.raises(RuntimeError, match="before training"):
+            trainer.fit(module, loader(4))
+    fails.wanted, trainer.fit_loop.max_epochs = False, 6
+    trainer.fit(module, loader(4))
+    assert halves.group() == whole.group()
+
+
+@pytest.mark.parametrize(("make", "configure"), KINDS)
+def test_a_finished_run_that_is_loaded_can_be_made_longer(
+    tmp_path: Path, make: Callable[[], LearningRateScheduler], configure: Callable[[Tiny], Any] | None
+) -> None:
+    whole, rest, path = Stranger(), Stranger(), tmp_path / "finished.ckpt"
+    make_trainer(tmp_path, make(), whole, max_epochs=6).fit(Tiny(configure, score=float), loader(4))
+    first = make_trainer(tmp_path, make(), max_epochs=3)
+    first.fit(Tiny(configure, score=float), loader(4))
+    first.save_checkpoint(path)
+    trainer, module = make_trainer(tmp_path, make(), rest, max_epochs=3), Tiny(configure, score=float)
+    trainer.fit(module, loader(4), ckpt_path=path)
+    trainer.fit_loop.max_epochs = 6
+    trainer.fit(module, loader(4))
+    assert rest.group() == whole.group()[12:]
