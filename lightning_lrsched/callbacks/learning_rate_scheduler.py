@@ -21,6 +21,7 @@ from lightning_lrsched.callbacks.trainer_access import (
     run_facts,
     scheduler_configs,
     trains_nothing,
+    validation_metrics,
 )
 from lightning_lrsched.checks import check_choice
 from lightning_lrsched.describe import differences, plan_table
@@ -172,10 +173,8 @@ class LearningRateScheduler(Callback):
         if trainer.sanity_checking:
             return
         for scheduler in self.schedulers:
-            if isinstance(self.recipe.main, Driven):
-                self._feed(trainer, scheduler, last_chance=True)
-            elif is_last_batch(trainer):
-                self._feed(trainer, scheduler, last_chance=False)
+            if isinstance(self.recipe.main, Driven) or is_last_batch(trainer):
+                self._feed(trainer, scheduler, validated=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Do what belongs to the end of an epoch and has not been done: feed a plateau of the module, or advance.
@@ -190,24 +189,29 @@ class LearningRateScheduler(Callback):
         self._watch.epoch_ends(trainer, self.schedulers, self.run, self._remade)
         for scheduler in self.schedulers:
             if not isinstance(self.recipe.main, Driven):
-                self._feed(trainer, scheduler, last_chance=True)
+                self._feed(trainer, scheduler, validated=False)
             elif isinstance(scheduler, DrivenScheduler) and scheduler.advances == "epoch" and scheduler.by_callback:
                 scheduler.advance()
 
-    def _feed(self, trainer: pl.Trainer, scheduler: RealStepScheduler, *, last_chance: bool) -> None:
-        """Give a plateau its metric, the same on every rank: the module's own once an epoch, ours every time."""
+    def _feed(self, trainer: pl.Trainer, scheduler: RealStepScheduler, *, validated: bool) -> None:
+        """Give a plateau its metric, the same on every rank: the module's own once an epoch, ours every time.
+
+        After a validation only its metrics count: one of the training has the value of the epoch before until this
+        epoch ends.
+        """
         if not isinstance(scheduler, DrivenScheduler) or scheduler.monitor is None:
             return
         if scheduler.fed_epoch == trainer.current_epoch:
             return
-        metrics = trainer.callback_metrics
+        ours = isinstance(self.recipe.main, Driven)
+        metrics = validation_metrics(trainer)[0] if validated else trainer.callback_metrics
         there = float(metrics[scheduler.monitor]) if scheduler.monitor in metrics else None
         metric = trainer.strategy.broadcast(there)
         if metric is not None:
-            if not isinstance(self.recipe.main, Driven):
+            if not ours:
                 scheduler.fed_epoch = trainer.current_epoch
             scheduler.advance(metric)
-        elif last_chance and scheduler.strict:
+        elif scheduler.strict and (ours or not validated):
             raise MisconfigurationException(
                 f"Plateau.monitor = {scheduler.monitor!r} is not logged in validation. Logged are: "
                 f"{', '.join(sorted(metrics)) or 'none'}. Log it, for example self.log({scheduler.monitor!r}, loss) "

@@ -154,6 +154,26 @@ def test_a_plateau_follows_the_metric_after_the_warmup(tmp_path: Path, stranger:
     assert len(set(lrs)) == 3
 
 
+def test_a_plateau_on_a_metric_of_the_training_is_fed_the_mean_of_the_epoch(tmp_path: Path) -> None:
+    class Trains(Tiny):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            loss = [5.0, 4.0, 6.0, 3.0, 7.0, 8.0, 2.0][self.current_epoch] + batch_idx
+            self.log("train_loss", loss, on_step=False, on_epoch=True)
+            return super().training_step(batch, batch_idx)
+
+    def configure(module: Tiny) -> Any:
+        made = sgd(module.parameters())
+        scheduler = torch_schedulers.ReduceLROnPlateau(made, factor=0.5, patience=0)
+        return {"optimizer": made, "lr_scheduler": {"scheduler": scheduler, "monitor": "train_loss"}}
+
+    ours, without = Stranger(), Stranger()
+    make_trainer(tmp_path, without, max_epochs=7).fit(Trains(configure), loader(BATCHES))
+    callback = LearningRateScheduler(warmup=WARMUP)
+    make_trainer(tmp_path, callback, ours, max_epochs=7).fit(Trains(configure), loader(BATCHES))
+    assert ours.group()[WARMUP:] == without.group()[WARMUP:]
+    assert len(set(without.group())) == 4
+
+
 def test_accumulation_counts_real_steps_for_the_scheduler_too(tmp_path: Path, stranger: Stranger) -> None:
     def configure(module: Tiny) -> Any:
         made = sgd(module.parameters())
