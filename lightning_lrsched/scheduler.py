@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.checks import refusal
 from lightning_lrsched.timeline import Timeline
-from lightning_lrsched.tracks import Track, highest_floor, separate_tensors
+from lightning_lrsched.tracks import Track, separate_tensors
 
 Observer: TypeAlias = Callable[[int, list[float]], None]
 """Called after each real step with its index (from 0) and the lr that it used in every parameter group."""
@@ -235,6 +235,7 @@ class PlannedScheduler(RealStepScheduler):
         """Remember the timelines."""
         super().__init__(optimizer, description)
         self.tracks = tuple(tracks)
+        self.began_with = len(optimizer.param_groups)
 
     @property
     def timeline(self) -> Timeline:
@@ -246,24 +247,31 @@ class PlannedScheduler(RealStepScheduler):
         self.tracks = tuple(tracks)
         self.description = description
 
-    def check_floors(self) -> None:
-        """Refuse an absolute floor above the base lr of a group: the schedule would rise to it.
-
-        Raises:
-            ValueError: naming the floor, the base lr and the group.
-        """
+    def floors_above(self) -> Iterator[tuple[float, int, float]]:
+        """Yield each absolute floor above the base lr of a group that it is for, the group's index, and that lr."""
         for track in self.tracks:
-            floor = highest_floor(track.timeline)
             for index, group in enumerate(self.optimizer.param_groups):
                 base = float(group.get("initial_lr", group["lr"]))
-                if track.key == "lr" and track.chosen.has(index, group) and floor > base:
-                    allowed = f"at most the base lr {base:g} of parameter group {group.get('name', index)!r}"
-                    raise refusal("eta_min", floor, allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
+                if track.floor > base and track.chosen.has(index, group):
+                    yield track.floor, index, base
 
     def arm(self, real_steps: int) -> None:
-        """Check the floors against the base lrs, then start to count."""
-        self.check_floors()
+        """Check the floors against the base lrs that the run began with, then start to count.
+
+        Raises:
+            ValueError: if the schedule would rise to a floor. A group that joins later holds its base lr instead.
+        """
+        groups = self.optimizer.param_groups
+        self.began_with = (self.restored or {}).get("began_with", len(groups))
+        for floor, index, base in self.floors_above():
+            if index < self.began_with:
+                allowed = f"at most the base lr {base:g} of parameter group {groups[index].get('name', index)!r}"
+                raise refusal("eta_min", floor, allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
         super().arm(real_steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the counter, and how many groups the run began with."""
+        return super().state_dict() | {"began_with": self.began_with}
 
     def write(self) -> None:
         """Write what the next real step uses into every group, and have ready what the steps after it use."""

@@ -54,13 +54,14 @@ class Track:
         chosen: which groups.
     """
 
-    __slots__ = ("_ahead", "_first", "_floats", "_indices", "_lanes", "_rows", "chosen", "key", "timeline")
+    __slots__ = ("_ahead", "_first", "_floats", "_indices", "_lanes", "_rows", "chosen", "floor", "key", "timeline")
 
     def __init__(self, timeline: Timeline, key: str, chosen: Groups) -> None:
         """Remember what to write, and where."""
         self.timeline = timeline
         self.key = key
         self.chosen = chosen
+        self.floor = highest_floor(timeline) if key == "lr" else 0.0  # a base lr below it is held, and not raised
         self._floats = False
         self._lanes: list[Lane] = []
         self._first = 0
@@ -145,7 +146,10 @@ class Track:
             count = min(count, total - step)
         scales, offsets = self.timeline.levels(np.arange(step, step + count))
         self._first = step
-        self._ahead = [(scales * lane.base + offsets).tolist() for lane in self._lanes]
+        curves = ((lane, scales * lane.base + offsets) for lane in self._lanes)
+        self._ahead = [
+            (np.minimum(curve, lane.base) if lane.base < self.floor else curve).tolist() for lane, curve in curves
+        ]
         self._rows = []
 
     def _read(self, group: Group) -> Any:

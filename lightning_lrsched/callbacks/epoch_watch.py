@@ -32,6 +32,7 @@ class EpochWatch:
                 continue
             if scheduler in attached:
                 self._write_back(scheduler)
+                self._tell_held(scheduler)
                 continue
             scheduler.let_go()
             rank_zero_warn(
@@ -98,6 +99,18 @@ class EpochWatch:
                 f"Epoch {trainer.current_epoch} ended after {batches} training batches ({steps} optimizer steps), and "
                 f"the plan counts on {counted}. Pass what the run has, for example LearningRateScheduler(..., {given})"
             )
+
+    def _tell_held(self, scheduler: RealStepScheduler) -> None:
+        """Tell of a group that joined with an lr below the plan's floor."""
+        above = scheduler.floors_above() if isinstance(scheduler, PlannedScheduler) else ()
+        for floor, index, base in above:
+            if self._first_time("floor"):
+                name = scheduler.optimizer.param_groups[index].get("name", index)
+                rank_zero_warn(
+                    f"Parameter group {name!r} joined with lr {base:g}, below the plan's eta_min = {floor:g}: it keeps "
+                    "its lr where the plan would raise it. For a schedule of its own, pass "
+                    f"LearningRateScheduler(..., groups={{{name!r}: Cosine(eta_min_ratio=0.01)}})"
+                )
 
     def _tell_unseen(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
         """Tell that no step of an epoch was seen, unless a scaler may have skipped them all: the lr stands still."""
