@@ -88,6 +88,7 @@ class DrivenScheduler(RealStepScheduler):
         self.latest: tuple[int, int] | None = None  # real steps and advances when it advanced with an epoch
         self.by_callback = False  # set where the callback advances it: then a call of step does nothing
         self.shadow = shadow or ShadowOptimizer(optimizer)
+        self._given = [_followed(group) for group in optimizer.param_groups]  # what each group has got of the shadow
         for scheduler in nested(driven):
             scheduler.optimizer = self.shadow
         self.restarts = restarts_of(driven)
@@ -123,8 +124,10 @@ class DrivenScheduler(RealStepScheduler):
             self.latest = None if latest is None else (latest[0], latest[1])
             self._take_values(restored.get("shadow") or [{"lr": lr} for lr in state.get("_last_lr", [])])
             return
-        for group, base in zip(self.optimizer.param_groups, self.configured if restored else (), strict=False):
-            group["initial_lr"] = base  # what the resume brought is the peak of another scheduler
+        if restored:  # what the resume brought is the peak, and perhaps the momentum, of another scheduler
+            self._given = [_followed(group) for group in self.optimizer.param_groups]
+            for group, base in zip(self.optimizer.param_groups, self.configured, strict=False):
+                group["initial_lr"] = base
         if self.advances == "step":
             for _ in range(max(0, real_steps - self.warmup_updates) // self.frequency):
                 self.drive()
@@ -171,11 +174,11 @@ class DrivenScheduler(RealStepScheduler):
         factor = self._warmup_factor()
         if self._stale:
             self._pair()
-        for group, shadow in zip_longest(self._groups, self.shadow.param_groups):
+        for group, shadow, given in zip_longest(self._groups, self.shadow.param_groups, self._given):
             write_value(group, "lr", factor * float(group["initial_lr"] if shadow is None else shadow["lr"]))
-            for key in _FOLLOWED:
-                if shadow is not None and key in shadow and shadow[key] is not group.get(key):
-                    shadow[key] = group[key] = _plain(shadow[key])
+            for key in _FOLLOWED:  # what the scheduler leaves alone may be somebody else's
+                if shadow is not None and key in shadow and shadow[key] != given.get(key):
+                    shadow[key] = group[key] = given[key] = _plain(shadow[key])
 
     def strays(self) -> Iterator[tuple[int, float]]:
         """Yield each group whose lr is not the shadow's times the warmup's factor; none after `let_go`."""
@@ -230,7 +233,13 @@ class DrivenScheduler(RealStepScheduler):
         """Give the shadow's groups the values that they had."""
         for group, saved in zip(self.shadow.param_groups, values, strict=False):
             write_value(group, "lr", float(saved["lr"]))
-            group.update({key: saved[key] for key in _FOLLOWED if key in saved})
+            group.update(_followed(saved))
+        self._given = [_followed(group) for group in self.shadow.param_groups]  # the optimizer brings them
+
+
+def _followed(group: dict[str, Any]) -> dict[str, Any]:
+    """Return what a group has of the values that a scheduler may write besides the lr."""
+    return {key: group[key] for key in _FOLLOWED if key in group}
 
 
 def _copied(value: object) -> object:
