@@ -89,8 +89,7 @@ class DrivenScheduler(RealStepScheduler):
         self.by_callback = False  # set where the callback advances it: then a call of step does nothing
         self.shadow = shadow or ShadowOptimizer(optimizer)
         self._given = [_followed(group) for group in optimizer.param_groups]  # what each group has got of the shadow
-        for scheduler in nested(driven):
-            scheduler.optimizer = self.shadow
+        self._move_to(self.shadow)
         self.restarts = restarts_of(driven)
 
     @property
@@ -136,6 +135,18 @@ class DrivenScheduler(RealStepScheduler):
             for _ in range(epochs // self.frequency - warmup_epochs // self.frequency):
                 self.drive()
 
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Take over the state of the fit before, if as many advances do not bring it about.
+
+        That is so for a plateau, and for the very scheduler of that fit, which a module may keep. Of the shadow, only
+        the lr is taken over: nobody restored the optimizer.
+        """
+        if "driven" not in state:
+            return
+        kept = repr(_plain(self.driven.state_dict())) == repr(state["driven"])  # what == says of arrays is no bool
+        if kept or self.advances == "validation":
+            self.restored = state | {"shadow": [{"lr": each["lr"]} for each in state["shadow"]]}
+
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Advance the scheduler if Lightning (or the user) is who advances it; a call beside the callback's is none."""
         if not self.by_callback:
@@ -155,6 +166,19 @@ class DrivenScheduler(RealStepScheduler):
         total_steps = getattr(self.driven, "total_steps", None)
         if total_steps is None or self.driven.last_epoch < total_steps - 1:
             self.driven.step(*args, **kwargs)
+
+    def arm(self, real_steps: int) -> None:
+        """Take the scheduler onto the shadow again, if it was given back, and start to count."""
+        self._move_to(self.shadow)
+        super().arm(real_steps)
+
+    def disarm(self) -> None:
+        """Stop counting, and give the optimizer back to its scheduler, as they would be without a warmup."""
+        super().disarm()
+        self._move_to(self.optimizer)
+        if self._writes and (self.started or self.restored is not None):
+            for group, shadow in zip(self.optimizer.param_groups, self.shadow.param_groups, strict=False):
+                write_value(group, "lr", float(shadow["lr"]))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the counter and of the scheduler."""
@@ -211,6 +235,11 @@ class DrivenScheduler(RealStepScheduler):
             self.drive()
             self.write()
 
+    def _move_to(self, optimizer: Optimizer) -> None:
+        """Have the scheduler, and those inside it, write to an optimizer."""
+        for scheduler in nested(self.driven):
+            scheduler.optimizer = optimizer
+
     def _warmup_factor(self) -> float:
         """Return the factor of the warmup at the next real step; 1 after it."""
         if self.ramp is None or self.real_steps >= self.ramp.updates:
@@ -231,10 +260,10 @@ class DrivenScheduler(RealStepScheduler):
 
     def _take_values(self, values: list[dict[str, Any]]) -> None:
         """Give the shadow's groups the values that they had."""
-        for group, saved in zip(self.shadow.param_groups, values, strict=False):
+        for group, saved, given in zip(self.shadow.param_groups, values, self._given, strict=False):
             write_value(group, "lr", float(saved["lr"]))
             group.update(_followed(saved))
-        self._given = [_followed(group) for group in self.shadow.param_groups]  # the optimizer brings them
+            given.update(_followed(saved))  # the optimizer was restored, too
 
 
 def _followed(group: dict[str, Any]) -> dict[str, Any]:

@@ -318,8 +318,8 @@ class LearningRateScheduler(Callback):
         steps, left = self._left_off
         if steps == trainer.global_step and index < len(left):
             state = left[index]
-            if getattr(scheduler, "advances", "step") == "validation":  # what a plateau has seen cannot be had again
-                scheduler.restored = state
+            if isinstance(scheduler, DrivenScheduler):
+                scheduler.go_on_from(state)
             return int(state["real_steps"])
         step = trainer.global_step // len(self.schedulers)
         rank_zero_warn(
