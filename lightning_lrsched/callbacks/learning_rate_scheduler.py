@@ -32,7 +32,7 @@ from lightning_lrsched.scheduler import MARK, PlannedScheduler, RealStepSchedule
 from lightning_lrsched.schedules import Constant
 from lightning_lrsched.timeline import Timeline
 from lightning_lrsched.torch_schedules import Driven
-from lightning_lrsched.tracks import Track
+from lightning_lrsched.tracks import Track, separate_tensors
 from lightning_lrsched.units import RunLength
 from lightning_lrsched.warmup import Cooldown, Warmup
 
@@ -146,6 +146,7 @@ class LearningRateScheduler(Callback):
             for scheduler in self.schedulers:
                 if isinstance(scheduler, PlannedScheduler):
                     scheduler.replan(self._tracks(trainer, run), self.recipe.describe(run))
+        separate_tensors([group for optimizer in trainer.optimizers for group in optimizer.param_groups])
         for index, scheduler in enumerate(self.schedulers):
             first = self._first_step(trainer, index)
             try:
