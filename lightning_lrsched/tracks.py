@@ -32,6 +32,7 @@ class Groups:
 
 
 _AHEAD = 4096  # values that are computed at once
+_ROWS = 8 * _AHEAD  # values that `Track.holds` lays out at once, one for each group and step
 
 
 class Lane(NamedTuple):
@@ -141,7 +142,7 @@ class Track:
     def _look_ahead(self, step: int) -> None:
         """Compute the values of the next steps: up to the end of the plan, and past it as many again of the last."""
         total = self.timeline.total
-        count = max(32, _AHEAD // max(1, len(self._lanes)))
+        count = max(32, min(_AHEAD // max(1, len(self._lanes)), _ROWS // max(1, len(self._indices))))
         if total is not None and step < total:
             count = min(count, total - step)
         scales, offsets = self.timeline.levels(np.arange(step, step + count))
