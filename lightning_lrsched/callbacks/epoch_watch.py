@@ -40,6 +40,20 @@ class EpochWatch:
                 f"optimizer at real step {scheduler.real_steps} and leaves the lr to it."
             )
 
+    def first_step_made(self, schedulers: Sequence[RealStepScheduler]) -> None:
+        """Look once more after the first step of an epoch, for what is set after every step; that is not undone."""
+        for scheduler in schedulers:
+            stray = next(scheduler.strays(), None) if scheduler.armed else None
+            if stray is not None and self._first_time("step"):
+                group, (index, expected) = scheduler.optimizer.param_groups[stray[0]], stray
+                name = group.get("name", index)
+                rank_zero_warn(
+                    f"The module or a callback set the lr of parameter group {name!r} to {float(group['lr']):g} after "
+                    f"a step, and the plan says {expected:g}: the next step uses what was set. Remove what sets it, "
+                    "for example the warmup of an optimizer_step, or leave the group to it: "
+                    f"LearningRateScheduler(..., groups={{{name!r}: None}})"
+                )
+
     def plan_is_over(self, scheduler: RealStepScheduler, total: int) -> None:
         """Tell that training goes on past the end of the plan, unless the lr is another scheduler's by now."""
         if scheduler.armed and self._first_time("over"):
@@ -138,7 +152,7 @@ class EpochWatch:
             name, expected = groups[first].get("name", first), float(groups[first]["lr"])
             rank_zero_warn(
                 f"A callback or the module set the lr of parameter group {name!r} to {found[first]:g} at the start of "
-                f"an epoch, and the plan says {expected:g}, which is used. To leave the group alone, pass "
+                f"an epoch, and the plan says {expected:g}, which is put back now. To leave the group alone, pass "
                 f"LearningRateScheduler(..., groups={{{name!r}: None}})"
             )
 

@@ -159,9 +159,11 @@ class LearningRateScheduler(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Look at what other callbacks did at the start of the epoch; tell a plan that has ended."""
+        """Look at what others did at the start of the epoch and after its first step; tell a plan that has ended."""
         if batch_idx == 0:
             self._watch.epoch_begins(trainer, self.schedulers)
+        elif batch_idx == trainer.accumulate_grad_batches:
+            self._watch.first_step_made(self.schedulers)
         if self.schedulers and self.schedulers[0].real_steps > self._end:
             self._watch.plan_is_over(self.schedulers[0], int(self._end))
 

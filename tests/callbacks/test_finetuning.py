@@ -1,5 +1,6 @@
 """Callbacks that freeze layers, add their groups later and set lrs of their own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,23 @@ def test_a_floor_that_is_new_in_a_resume_is_refused_for_the_groups_that_the_run_
         pytest.raises(MisconfigurationException, match=r"eta_min = 0\.5 .*at most the base lr 0\.1"),
     ):
         resumed.fit(Tiny(), ckpt_path=tmp_path / "half.ckpt")
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_an_lr_that_a_module_sets_after_every_step_is_told_once_and_not_said_to_be_undone(
+    tmp_path: Path, accumulate: int
+) -> None:
+    class WarmsUp(Tiny):
+        def optimizer_step(
+            self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+        ) -> None:
+            optimizer.step(closure=optimizer_closure)
+            for group in optimizer.param_groups:
+                group["lr"] = 0.7
+
+    callback = LearningRateScheduler(Step("1ep"))
+    with pytest.warns(UserWarning, match="set the lr of parameter group 0") as told:
+        make_trainer(tmp_path, callback, max_epochs=3, accumulate_grad_batches=accumulate).fit(WarmsUp(), loader(8))
+    messages = " ".join(str(warning.message) for warning in told)
+    assert messages.count("to 0.7 after a step, and the plan says 0.1: the next step uses what was set") == 1
+    assert messages.count("at the start of an epoch, and the plan says 0.01, which is put back now") == 1
