@@ -1,6 +1,7 @@
 """The one torch scheduler that is installed: it counts real steps and writes the lr that the next one uses."""
 
 from collections.abc import Callable, Iterator, Sequence
+from inspect import unwrap
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,6 +16,8 @@ from lightning_lrsched.tracks import Track, separate_tensors
 
 Observer: TypeAlias = Callable[[int, list[float]], None]
 """Called after each real step with its index (from 0) and the lr that it used in every parameter group."""
+
+Hook: TypeAlias = Callable[..., None]
 
 MARK = "lightning_lrsched"
 
@@ -94,8 +97,9 @@ class RealStepScheduler(LRScheduler):
         try:
             if isinstance(optimizer, Optimizer):
                 optimizer._patch_step_function()  # torch's constructor does it, which timm's Lookahead leaves out
-            yield optimizer.register_step_pre_hook(self._before_step)
-            yield optimizer.register_step_post_hook(self._after_step)
+            before, after = once_a_step(type(optimizer), self._before_step, self._after_step)
+            yield optimizer.register_step_pre_hook(before)
+            yield optimizer.register_step_post_hook(after)
         except AttributeError as missing:
             raise ValueError(
                 f"{type(optimizer).__name__} tells nobody of its steps ({missing}), and they are what the schedule "
@@ -207,6 +211,32 @@ class RealStepScheduler(LRScheduler):
         """Whether groups were added or loaded since the base lrs were read."""
         groups = self.optimizer.param_groups
         return groups is not self._groups or len(groups) != self._known
+
+
+def once_a_step(kind: type, before: Hook, after: Hook) -> tuple[Hook, Hook]:
+    """Return hooks that are called once a step, also where a class of optimizers calls the step of its base class.
+
+    torch has the step of each class call the hooks from the first instance of that very class on. A step that calls
+    ``super().step()`` then calls them twice.
+    """
+    steps = [vars(each)["step"] for each in kind.__mro__ if "step" in vars(each)]
+    most = len({unwrap(step) for step in steps if hasattr(step, "hooked")})
+    if most < 2:
+        return before, after
+    depth = 0
+
+    def begins(*args: Any) -> None:
+        nonlocal depth
+        depth = min(depth + 1, most)  # one that raised has left its own behind
+        before(*args)
+
+    def ends(*args: Any) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth == 0:
+            after(*args)
+
+    return begins, ends
 
 
 def moves_nothing(optimizer: Optimizer) -> bool:

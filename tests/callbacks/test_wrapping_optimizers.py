@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,66 @@ def test_steps_that_another_optimizer_makes_are_told_once(tmp_path: Path) -> Non
     with pytest.warns(UserWarning, match="counts 6 steps in epoch 0, and SGD made none that is seen: the lr") as told:
         make_trainer(tmp_path, LearningRateScheduler(Cosine(), warmup=3)).fit(Steps(), loader(6))
     assert sum("none that is seen" in str(warning.message) for warning in told) == 1
+
+
+def test_a_step_that_calls_that_of_its_base_class_is_one(tmp_path: Path) -> None:
+    """Also where a plain optimizer of the base class was made before: from then on torch has both call the hooks."""
+    used: list[float] = []
+
+    class Plain(SGD):
+        def step(self, closure: Any = None) -> Any:
+            return super().step(closure)
+
+    class Decays(Plain):
+        def step(self, closure: Any = None) -> Any:
+            before = self.param_groups[0]["lr"]
+            loss = super().step(closure)
+            used.append(self.param_groups[0]["lr"])  # the lr of this step still
+            assert used[-1] == before
+            return loss
+
+    def configure(module: Tiny) -> Optimizer:
+        Plain(module.parameters(), lr=LR)
+        return Decays(module.parameters(), lr=LR)
+
+    callback = LearningRateScheduler(Cosine(), warmup=3)
+    make_trainer(tmp_path, callback).fit(Tiny(configure), loader(6))
+    assert used == expected(callback, 12)
+
+
+@pytest.mark.parametrize("at", ["outer", "inner"])
+def test_a_step_of_two_classes_that_raises_and_is_caught_is_none(tmp_path: Path, at: str) -> None:
+    class Plain(SGD):
+        failing = False
+
+        def step(self, closure: Any = None) -> Any:
+            if at == "inner" and self.failing:
+                raise RuntimeError("out of memory")
+            return super().step(closure)
+
+    class Fails(Plain):
+        def step(self, closure: Any = None) -> Any:
+            if at == "outer" and self.failing:
+                raise RuntimeError("out of memory")
+            return super().step(closure)
+
+    class Catches(Tiny):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+        def configure_optimizers(self) -> Optimizer:
+            Plain(self.parameters(), lr=LR)
+            return Fails(self.parameters(), lr=LR)
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            optimizer: Any = self.optimizers()
+            optimizer.optimizer.failing = batch_idx == 2
+            optimizer.zero_grad()
+            self.manual_backward(self.weight.sum())
+            with suppress(RuntimeError):
+                optimizer.step()
+
+    callback = LearningRateScheduler(Cosine(), warmup=3, total_steps=12)
+    make_trainer(tmp_path, callback).fit(Catches(), loader(6))
+    assert [scheduler.real_steps for scheduler in callback.schedulers] == [10]
