@@ -11,8 +11,8 @@ from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLfl
 from lightning_lrsched.cli import main
 from lightning_lrsched.tracking import writer
 from tests.callbacks.models import Tiny, make_trainer
+from tests.conftest import copied
 from tests.integration.tracking_server import Server
-from tests.tracking.conftest import copied
 from tests.tracking.reading import only_run
 
 ALIAS = "best"
