@@ -16,7 +16,15 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LinearLR
 
 import lightning_lrsched
-from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, Linear, MLflowTracker, lightning_cli
+from lightning_lrsched import (
+    SGDR,
+    CycleCheckpoint,
+    LearningRateScheduler,
+    Linear,
+    MLflowTracker,
+    lightning_cli,
+)
+from tests.callbacks.interruptions import Stops
 from tests.callbacks.models import Stranger, Tiny, make_trainer
 from tests.ensemble.nets import Loader, Net, data
 from tests.modules import SmallModule
@@ -75,6 +83,7 @@ SCOPES: dict[str, Callable[[Path], dict[str, Any]]] = {"cycles.md": classifier}
 
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended")
 @pytest.mark.filterwarnings("ignore:The number of training batches")
+@pytest.mark.filterwarnings("ignore:.*there is no last checkpoint available")
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_the_code_of_a_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -142,3 +151,20 @@ def test_the_pages_keep_to_plain_markdown() -> None:
     for page in DOCS.glob("*.md"):
         if page.stem not in ("index", "sweeps", "examples"):
             assert "```{" not in page.read_text(encoding="utf-8"), page
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+def test_a_job_that_is_started_again_goes_on_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, code, _ = blocks(DOCS / "resume.md")[0]
+    code = code.replace("callbacks=[", "callbacks=[*more, ")
+    scope: dict[str, Any] = {"model": SmallModule(), "more": [Stops(120)]}
+    with pytest.warns(UserWarning, match="no last checkpoint"), pytest.raises(RuntimeError, match="power cut"):
+        exec(code, scope)
+    scope = {"model": SmallModule(), "more": []}
+    exec(code, scope)
+    assert "goes on at step 100" in caplog.text
+    assert [cycle.complete for cycle in scope["cycles"].finished_cycles] == [True, True, True]
+    assert scope["trainer"].global_step == 350
