@@ -1,6 +1,8 @@
 """The code on the pages of the documentation runs as it stands there, and the API pages leave nothing out."""
 
+import ast
 import doctest
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -151,6 +153,14 @@ def test_the_pages_keep_to_plain_markdown() -> None:
     for page in DOCS.glob("*.md"):
         if page.stem not in ("index", "sweeps", "examples"):
             assert "```{" not in page.read_text(encoding="utf-8"), page
+
+
+@pytest.mark.parametrize(("page", "callback"), [("tracking.md", MLflowTracker)])
+def test_the_table_of_a_callback_has_its_options_and_their_defaults(page: str, callback: type[Callback]) -> None:
+    section = (DOCS / page).read_text(encoding="utf-8").partition("\n## Options\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|", section, flags=re.MULTILINE)
+    given = inspect.signature(callback).parameters.values()
+    assert {name: ast.literal_eval(default) for name, default in rows} == {each.name: each.default for each in given}
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
