@@ -155,7 +155,7 @@ def test_the_pages_keep_to_plain_markdown() -> None:
             assert "```{" not in page.read_text(encoding="utf-8"), page
 
 
-@pytest.mark.parametrize(("page", "callback"), [("tracking.md", MLflowTracker)])
+@pytest.mark.parametrize(("page", "callback"), [("tracking.md", MLflowTracker), ("cycles.md", CycleCheckpoint)])
 def test_the_table_of_a_callback_has_its_options_and_their_defaults(page: str, callback: type[Callback]) -> None:
     section = (DOCS / page).read_text(encoding="utf-8").partition("\n## Options\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|", section, flags=re.MULTILINE)
