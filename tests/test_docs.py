@@ -1,5 +1,6 @@
 """The code on the pages of the documentation runs as it stands there, and the API pages leave nothing out."""
 
+import argparse
 import ast
 import doctest
 import inspect
@@ -24,6 +25,7 @@ from lightning_lrsched import (
     LearningRateScheduler,
     Linear,
     MLflowTracker,
+    cli,
     lightning_cli,
 )
 from tests.callbacks.interruptions import Stops
@@ -161,6 +163,19 @@ def test_the_table_of_a_callback_has_its_options_and_their_defaults(page: str, c
     rows = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|", section, flags=re.MULTILINE)
     given = inspect.signature(callback).parameters.values()
     assert {name: ast.literal_eval(default) for name, default in rows} == {each.name: each.default for each in given}
+
+
+def test_the_page_of_the_commands_has_every_option_of_every_command() -> None:
+    found = re.split(r"^## lrsched (\w+)$", (DOCS / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    sections = dict(zip(found[1::2], found[2::2], strict=True))
+    [commands] = [action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    assert list(sections) == list(commands.choices)
+    for name, parser in commands.choices.items():
+        rows = "\n".join(re.findall(r"^\| `.*", sections[name], flags=re.MULTILINE))
+        known = {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
+        assert set(re.findall(r"`(--?[a-z][a-z-]*)", rows)) == known, name
+        for argument in (action for action in parser._actions if not action.option_strings):
+            assert f"`{argument.metavar}" in rows, name
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
