@@ -26,6 +26,7 @@ from lightning_lrsched import (
     Linear,
     MLflowTracker,
     cli,
+    ensemble,
     lightning_cli,
 )
 from tests.callbacks.interruptions import Stops
@@ -155,6 +156,12 @@ def test_the_pages_keep_to_plain_markdown() -> None:
     for page in DOCS.glob("*.md"):
         if page.stem not in ("index", "sweeps", "examples"):
             assert "```{" not in page.read_text(encoding="utf-8"), page
+
+
+def test_the_api_page_has_every_name_of_the_ensembles() -> None:
+    page = (DOCS / "api" / "ensembles.rst").read_text(encoding="utf-8")
+    listed = re.findall(r"^\.\. auto\w+:: lightning_lrsched\.ensemble\.(\w+)$", page, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(ensemble.__all__)
 
 
 @pytest.mark.parametrize(("page", "callback"), [("tracking.md", MLflowTracker), ("cycles.md", CycleCheckpoint)])
