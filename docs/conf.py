@@ -32,6 +32,8 @@ nitpick_ignore_regex = [
     # Types of other libraries, whose inventories would need a network, and those inside of this package.
     ("py:(class|exc)", r"(?!lightning_lrsched\.).*"),
     ("py:(class|exc)", r"lightning_lrsched\.(?!\w+$).*"),
+    # Named in docstrings of inner modules, where they are not found by these short names.
+    ("py:obj", r"Warmup|MLflowTracker|ensemble\.sharded\.joined"),
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -44,6 +46,8 @@ toc_object_entries_show_parents = "hide"
 _FORMULA = re.compile(r"\$(?!\s)([^$]+?)\$", flags=re.DOTALL)
 
 _LINK = re.compile(r"\]\((?!https?:|#|/)([^)]*)\)")
+_OUTSIDE = re.compile(r"\]\((\.\./[^)#]*)(#[^)]*)?\)")
+_INCLUDED = {"../examples/README.md": "examples.md", "../mlflow_configs/README.md": "sweeps.md"}
 
 
 def links(app: Sphinx, path: Path, parent: str, content: list[str]) -> None:
@@ -54,6 +58,15 @@ def links(app: Sphinx, path: Path, parent: str, content: list[str]) -> None:
         return f"]({'path:' if is_file else ''}{path.parent.as_posix()}/{link[1]})"
 
     content[0] = _LINK.sub(led, content[0])
+
+
+def pages(app: Sphinx, page: str, content: list[str]) -> None:
+    """Let a link to a file outside of docs lead to the page that includes it; all else is a file."""
+
+    def led(link: re.Match[str]) -> str:
+        return f"]({_INCLUDED[link[1]]}{link[2] or ''})" if link[1] in _INCLUDED else f"](path:{link[1]})"
+
+    content[0] = _OUTSIDE.sub(led, content[0])
 
 
 def formulas(*event: Any) -> None:
@@ -92,6 +105,7 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", prose, priority=800)
     app.connect("autodoc-process-docstring", formulas, priority=900)
     app.connect("include-read", links)
+    app.connect("source-read", pages)
     app.connect("autodoc-skip-member", hooks)
     app.add_html_math_renderer("mathml", (inline_mathml, None), (block_mathml, None))
 

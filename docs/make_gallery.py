@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lightning_lrsched import Constant, Cooldown, Cosine, Lambda, Multiplicative, Plan, RunLength, Warmup
 from lightning_lrsched.expression import parse_part, parse_schedule
+from lightning_lrsched.room import Schedule
 
 DOCS = Path(__file__).parent
 RUN = RunLength(total_steps=10_000, steps_per_epoch=100)
@@ -51,7 +52,9 @@ class Entry:
             return Plan(Cosine() if part.overlap else Constant(), warmup=part)
         if isinstance(part, Cooldown):
             return Plan(Constant(), cooldown=part)
-        return Plan(parse_schedule(self.call))
+        main = parse_schedule(self.call)
+        assert isinstance(main, Schedule), self.call
+        return Plan(main)
 
 
 def halved_every_20_epochs(update: int) -> float:

@@ -88,8 +88,8 @@ class DrivenScheduler(RealStepScheduler):
         self.latest: tuple[int, int] | None = None  # real steps and advances when it advanced with an epoch
         self.by_callback = False  # set where the callback advances it: then a call of step does nothing
         self.shadow = shadow or ShadowOptimizer(optimizer)
-        for scheduler in nested(driven):
-            scheduler.optimizer = self.shadow
+        self._given = [_followed(group) for group in optimizer.param_groups]  # what each group has got of the shadow
+        self._move_to(self.shadow)
         self.restarts = restarts_of(driven)
 
     @property
@@ -123,8 +123,10 @@ class DrivenScheduler(RealStepScheduler):
             self.latest = None if latest is None else (latest[0], latest[1])
             self._take_values(restored.get("shadow") or [{"lr": lr} for lr in state.get("_last_lr", [])])
             return
-        for group, base in zip(self.optimizer.param_groups, self.configured if restored else (), strict=False):
-            group["initial_lr"] = base  # what the resume brought is the peak of another scheduler
+        if restored:  # what the resume brought is the peak, and perhaps the momentum, of another scheduler
+            self._given = [_followed(group) for group in self.optimizer.param_groups]
+            for group, base in zip(self.optimizer.param_groups, self.configured, strict=False):
+                group["initial_lr"] = base
         if self.advances == "step":
             for _ in range(max(0, real_steps - self.warmup_updates) // self.frequency):
                 self.drive()
@@ -132,6 +134,18 @@ class DrivenScheduler(RealStepScheduler):
             warmup_epochs = self.warmup_updates // steps_per_epoch if steps_per_epoch else 0
             for _ in range(epochs // self.frequency - warmup_epochs // self.frequency):
                 self.drive()
+
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Take over the state of the fit before, if as many advances do not bring it about.
+
+        That is so for a plateau, and for the very scheduler of that fit, which a module may keep. Of the shadow, only
+        the lr is taken over: nobody restored the optimizer.
+        """
+        if "driven" not in state:
+            return
+        kept = repr(_plain(self.driven.state_dict())) == repr(state["driven"])  # what == says of arrays is no bool
+        if kept or self.advances == "validation":
+            self.restored = state | {"shadow": [{"lr": each["lr"]} for each in state["shadow"]]}
 
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Advance the scheduler if Lightning (or the user) is who advances it; a call beside the callback's is none."""
@@ -153,6 +167,19 @@ class DrivenScheduler(RealStepScheduler):
         if total_steps is None or self.driven.last_epoch < total_steps - 1:
             self.driven.step(*args, **kwargs)
 
+    def arm(self, real_steps: int) -> None:
+        """Take the scheduler onto the shadow again, if it was given back, and start to count."""
+        self._move_to(self.shadow)
+        super().arm(real_steps)
+
+    def disarm(self) -> None:
+        """Stop counting, and give the optimizer back to its scheduler, as they would be without a warmup."""
+        super().disarm()
+        self._move_to(self.optimizer)
+        if self._writes and (self.started or self.restored is not None):
+            for group, shadow in zip(self.optimizer.param_groups, self.shadow.param_groups, strict=False):
+                write_value(group, "lr", float(shadow["lr"]))
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the counter and of the scheduler."""
         values = [
@@ -171,11 +198,11 @@ class DrivenScheduler(RealStepScheduler):
         factor = self._warmup_factor()
         if self._stale:
             self._pair()
-        for group, shadow in zip_longest(self._groups, self.shadow.param_groups):
+        for group, shadow, given in zip_longest(self._groups, self.shadow.param_groups, self._given):
             write_value(group, "lr", factor * float(group["initial_lr"] if shadow is None else shadow["lr"]))
-            for key in _FOLLOWED:
-                if shadow is not None and key in shadow and shadow[key] is not group.get(key):
-                    shadow[key] = group[key] = _plain(shadow[key])
+            for key in _FOLLOWED:  # what the scheduler leaves alone may be somebody else's
+                if shadow is not None and key in shadow and shadow[key] != given.get(key):
+                    shadow[key] = group[key] = given[key] = _plain(shadow[key])
 
     def strays(self) -> Iterator[tuple[int, float]]:
         """Yield each group whose lr is not the shadow's times the warmup's factor; none after `let_go`."""
@@ -208,6 +235,11 @@ class DrivenScheduler(RealStepScheduler):
             self.drive()
             self.write()
 
+    def _move_to(self, optimizer: Optimizer) -> None:
+        """Have the scheduler, and those inside it, write to an optimizer."""
+        for scheduler in nested(self.driven):
+            scheduler.optimizer = optimizer
+
     def _warmup_factor(self) -> float:
         """Return the factor of the warmup at the next real step; 1 after it."""
         if self.ramp is None or self.real_steps >= self.ramp.updates:
@@ -228,9 +260,15 @@ class DrivenScheduler(RealStepScheduler):
 
     def _take_values(self, values: list[dict[str, Any]]) -> None:
         """Give the shadow's groups the values that they had."""
-        for group, saved in zip(self.shadow.param_groups, values, strict=False):
+        for group, saved, given in zip(self.shadow.param_groups, values, self._given, strict=False):
             write_value(group, "lr", float(saved["lr"]))
-            group.update({key: saved[key] for key in _FOLLOWED if key in saved})
+            group.update(_followed(saved))
+            given.update(_followed(saved))  # the optimizer was restored, too
+
+
+def _followed(group: dict[str, Any]) -> dict[str, Any]:
+    """Return what a group has of the values that a scheduler may write besides the lr."""
+    return {key: group[key] for key in _FOLLOWED if key in group}
 
 
 def _copied(value: object) -> object:

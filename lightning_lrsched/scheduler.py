@@ -1,6 +1,7 @@
 """The one torch scheduler that is installed: it counts real steps and writes the lr that the next one uses."""
 
 from collections.abc import Callable, Iterator, Sequence
+from inspect import unwrap
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,10 +12,12 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.checks import refusal
 from lightning_lrsched.timeline import Timeline
-from lightning_lrsched.tracks import Track, highest_floor, separate_tensors
+from lightning_lrsched.tracks import Track, separate_tensors
 
 Observer: TypeAlias = Callable[[int, list[float]], None]
 """Called after each real step with its index (from 0) and the lr that it used in every parameter group."""
+
+Hook: TypeAlias = Callable[..., None]
 
 MARK = "lightning_lrsched"
 
@@ -48,7 +51,7 @@ class RealStepScheduler(LRScheduler):
         self.real_steps = 0
         self.restored: dict[str, Any] | None = None
         self.observers: list[Observer] = []
-        self._started = False
+        self.started = False
         self._writes = True
         self._hooks: list[RemovableHandle] = []
         self._groups: list[dict[str, Any]] = []
@@ -74,18 +77,35 @@ class RealStepScheduler(LRScheduler):
         return bool(self._hooks) and self._writes
 
     def arm(self, real_steps: int) -> None:
-        """Start to count at ``real_steps`` and write the lr that the next step uses."""
+        """Start to count at ``real_steps`` and write the lr that the next step uses.
+
+        Raises:
+            ValueError: if the optimizer tells nobody of its steps.
+        """
         self._remove_hooks()
-        self._started = True
+        self._hooks = list(self._hooked())
+        self.started = True
         self.real_steps = real_steps
         self._known = -1
         self._may_skip = getattr(self.optimizer, "_step_supports_amp_scaling", False)
         self._follower = iter(self.write, self)  # calls it each time
         self.write()
-        self._hooks = [
-            self.optimizer.register_step_pre_hook(self._before_step),
-            self.optimizer.register_step_post_hook(self._after_step),
-        ]
+
+    def _hooked(self) -> Iterator[RemovableHandle]:
+        """Register the hooks that count, before and after each step."""
+        optimizer = self.optimizer
+        try:
+            if isinstance(optimizer, Optimizer):
+                optimizer._patch_step_function()  # torch's constructor does it, which timm's Lookahead leaves out
+            before, after = once_a_step(type(optimizer), self._before_step, self._after_step)
+            yield optimizer.register_step_pre_hook(before)
+            yield optimizer.register_step_post_hook(after)
+        except AttributeError as missing:
+            raise ValueError(
+                f"{type(optimizer).__name__} tells nobody of its steps ({missing}), and they are what the schedule "
+                "counts. Derive it from torch.optim.Optimizer and call super().__init__(params, defaults), or return "
+                "the optimizer inside it from configure_optimizers"
+            ) from None
 
     def let_go(self) -> None:
         """Leave the lr to somebody else, and go on counting."""
@@ -112,9 +132,9 @@ class RealStepScheduler(LRScheduler):
         """Return counters, base lrs and the plan as primitives, so that a ``weights_only`` load accepts them."""
         return {
             MARK: 1,
-            "started": self._started,
+            "started": self.started,
             "real_steps": self.real_steps,
-            "base_lrs": self.base_lrs if self._started else [],
+            "base_lrs": self.base_lrs if self.started else [],
             "description": self.description,
         }
 
@@ -193,6 +213,32 @@ class RealStepScheduler(LRScheduler):
         return groups is not self._groups or len(groups) != self._known
 
 
+def once_a_step(kind: type, before: Hook, after: Hook) -> tuple[Hook, Hook]:
+    """Return hooks that are called once a step, also where a class of optimizers calls the step of its base class.
+
+    torch has the step of each class call the hooks from the first instance of that very class on. A step that calls
+    ``super().step()`` then calls them twice.
+    """
+    steps = [vars(each)["step"] for each in kind.__mro__ if "step" in vars(each)]
+    most = len({unwrap(step) for step in steps if hasattr(step, "hooked")})
+    if most < 2:
+        return before, after
+    depth = 0
+
+    def begins(*args: Any) -> None:
+        nonlocal depth
+        depth = min(depth + 1, most)  # one that raised has left its own behind
+        before(*args)
+
+    def ends(*args: Any) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth == 0:
+            after(*args)
+
+    return begins, ends
+
+
 def moves_nothing(optimizer: Optimizer) -> bool:
     """Return whether every lr and every gradient is 0: such a step is no update.
 
@@ -219,6 +265,7 @@ class PlannedScheduler(RealStepScheduler):
         """Remember the timelines."""
         super().__init__(optimizer, description)
         self.tracks = tuple(tracks)
+        self.began_with = len(optimizer.param_groups)
 
     @property
     def timeline(self) -> Timeline:
@@ -230,24 +277,31 @@ class PlannedScheduler(RealStepScheduler):
         self.tracks = tuple(tracks)
         self.description = description
 
-    def check_floors(self) -> None:
-        """Refuse an absolute floor above the base lr of a group: the schedule would rise to it.
-
-        Raises:
-            ValueError: naming the floor, the base lr and the group.
-        """
+    def floors_above(self) -> Iterator[tuple[float, int, float]]:
+        """Yield each absolute floor above the base lr of a group that it is for, the group's index, and that lr."""
         for track in self.tracks:
-            floor = highest_floor(track.timeline)
             for index, group in enumerate(self.optimizer.param_groups):
                 base = float(group.get("initial_lr", group["lr"]))
-                if track.key == "lr" and track.chosen.has(index, group) and floor > base:
-                    allowed = f"at most the base lr {base:g} of parameter group {group.get('name', index)!r}"
-                    raise refusal("eta_min", floor, allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
+                if track.floor > base and track.chosen.has(index, group):
+                    yield track.floor, index, base
 
     def arm(self, real_steps: int) -> None:
-        """Check the floors against the base lrs, then start to count."""
-        self.check_floors()
+        """Check the floors against the base lrs that the run began with, then start to count.
+
+        Raises:
+            ValueError: if the schedule would rise to a floor. A group that joins later holds its base lr instead.
+        """
+        groups = self.optimizer.param_groups
+        self.began_with = (self.restored or {}).get("began_with", len(groups))
+        for floor, index, base in self.floors_above():
+            if index < self.began_with:
+                allowed = f"at most the base lr {base:g} of parameter group {groups[index].get('name', index)!r}"
+                raise refusal("eta_min", floor, allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
         super().arm(real_steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the counter, and how many groups the run began with."""
+        return super().state_dict() | {"began_with": self.began_with}
 
     def write(self) -> None:
         """Write what the next real step uses into every group, and have ready what the steps after it use."""

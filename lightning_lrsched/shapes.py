@@ -276,9 +276,17 @@ class Tilted(Shape):
 
 
 def _factor(owner: str, function: Callable[[int], float], step: int) -> float:
-    """Return what a user's function says of a step, refused if it is no factor."""
+    """Return what a user's function says of a step, refused if there is none or it is no factor."""
     example = f"{owner}(my_function) with a function that returns 0.5"
-    return check_number(f"{owner}.lr_lambda({step})", function(step), example, at_least=0.0)
+    try:
+        factor = function(step)
+    except Exception as failure:
+        raise ValueError(
+            f"{owner}.lr_lambda({step}) raised {type(failure).__name__}: {failure}. It is asked some thousand steps "
+            "ahead, up to the end of a run that has one. Have it hold its last value, or say where the run ends, for "
+            "example total_steps=10_000"
+        ) from failure
+    return check_number(f"{owner}.lr_lambda({step})", factor, example, at_least=0.0)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Groups:
 
 
 _AHEAD = 4096  # values that are computed at once
+_ROWS = 8 * _AHEAD  # values that `Track.holds` lays out at once, one for each group and step
 
 
 class Lane(NamedTuple):
@@ -54,13 +55,14 @@ class Track:
         chosen: which groups.
     """
 
-    __slots__ = ("_ahead", "_first", "_floats", "_indices", "_lanes", "_rows", "chosen", "key", "timeline")
+    __slots__ = ("_ahead", "_first", "_floats", "_indices", "_lanes", "_rows", "chosen", "floor", "key", "timeline")
 
     def __init__(self, timeline: Timeline, key: str, chosen: Groups) -> None:
         """Remember what to write, and where."""
         self.timeline = timeline
         self.key = key
         self.chosen = chosen
+        self.floor = highest_floor(timeline) if key == "lr" else 0.0  # a base lr below it is held, and not raised
         self._floats = False
         self._lanes: list[Lane] = []
         self._first = 0
@@ -140,12 +142,15 @@ class Track:
     def _look_ahead(self, step: int) -> None:
         """Compute the values of the next steps: up to the end of the plan, and past it as many again of the last."""
         total = self.timeline.total
-        count = max(32, _AHEAD // max(1, len(self._lanes)))
+        count = max(32, min(_AHEAD // max(1, len(self._lanes)), _ROWS // max(1, len(self._indices))))
         if total is not None and step < total:
             count = min(count, total - step)
         scales, offsets = self.timeline.levels(np.arange(step, step + count))
         self._first = step
-        self._ahead = [(scales * lane.base + offsets).tolist() for lane in self._lanes]
+        curves = ((lane, scales * lane.base + offsets) for lane in self._lanes)
+        self._ahead = [
+            (np.minimum(curve, lane.base) if lane.base < self.floor else curve).tolist() for lane, curve in curves
+        ]
         self._rows = []
 
     def _read(self, group: Group) -> Any:

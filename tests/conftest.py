@@ -1,5 +1,6 @@
-"""Options and summaries of the whole suite."""
+"""Options and summaries of the whole suite, and the store that its stores are copied from."""
 
+import shutil
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -16,6 +17,22 @@ OUTCOMES = {
     "differs": "differs on purpose",
 }
 MAY_SKIP = (OUTCOMES["differs"], "no small disk")  # the latter takes a right that not every root has
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty sqlite store with all its tables: MLflow takes a second to make them."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+def copied(migrated: Path, folder: Path) -> str:
+    """Copy the empty store into a folder and return its URI."""
+    shutil.copy(migrated, folder / "mlflow.db")
+    return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,6 +15,7 @@ from lightning_lrsched import schedules
 from lightning_lrsched.cli import main
 from tests.test_readme import README, blocks
 
+ROOT = Path(__file__).parent.parent
 PNG = b"\x89PNG\r\n\x1a\n"
 RUN = ["--epochs", "70", "--steps-per-epoch", "391"]
 ISSUE = ["SGDR(T_0='10ep', T_mult=2)", "--warmup", "5%", *RUN, "--lr", "0.1"]
@@ -177,8 +178,8 @@ def test_a_billion_steps_are_previewed(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize("command", re.findall(r"^\$ lrsched (preview .*)", README, flags=re.MULTILINE))
-def test_the_readme_commands_run(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    write(blocks("yaml")[0])
+def test_the_readme_commands_run(folder: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    (folder / "examples").symlink_to(ROOT / "examples")
     assert main(shlex.split(command)) == 0
     assert "cosine cycle" in capsys.readouterr().out
 
@@ -217,6 +218,28 @@ def test_the_command_line_overrides_the_file(
     rows = phases(capsys.readouterr().out)
     assert rows[-1][2].endswith(f" - {last}")
     assert rows[0][3].startswith(f"{lr} -> ")
+
+
+NO_LR = "config.yaml has no optimizer.init_args.lr: drawn with a peak lr of 0.1. Pass another with --lr\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "note", "lr"),
+    [
+        pytest.param({}, [], NO_LR, "0.1", id="nobody says it"),
+        pytest.param({}, ["--lr", "0.3"], "", "0.3", id="the command line says it"),
+        pytest.param({"optimizer": {"init_args": {"lr": 0.2}}}, [], "", "0.2", id="the file says it"),
+    ],
+)
+def test_a_peak_that_is_assumed_is_told(
+    capsys: pytest.CaptureFixture[str], more: dict[str, object], options: list[str], note: str, lr: str
+) -> None:
+    callbacks = [{"class_path": "LearningRateScheduler", "init_args": {"main": "Cosine"}}]
+    name = write({"trainer": {"max_steps": 100, "callbacks": callbacks}, "model": {"lr": 0.5}, **more})
+    assert main(["preview", "--config", name, *options]) == 0
+    out, err = capsys.readouterr()
+    assert err == note
+    assert phases(out)[0][3].startswith(f"{lr} -> ")
 
 
 def test_the_file_may_hold_numbers_as_lightning_reads_them(capsys: pytest.CaptureFixture[str]) -> None:

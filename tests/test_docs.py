@@ -1,6 +1,9 @@
 """The code on the pages of the documentation runs as it stands there, and the API pages leave nothing out."""
 
+import argparse
+import ast
 import doctest
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +19,17 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LinearLR
 
 import lightning_lrsched
-from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, Linear, MLflowTracker, lightning_cli
+from lightning_lrsched import (
+    SGDR,
+    CycleCheckpoint,
+    LearningRateScheduler,
+    Linear,
+    MLflowTracker,
+    cli,
+    ensemble,
+    lightning_cli,
+)
+from tests.callbacks.interruptions import Stops
 from tests.callbacks.models import Stranger, Tiny, make_trainer
 from tests.ensemble.nets import Loader, Net, data
 from tests.modules import SmallModule
@@ -75,6 +88,7 @@ SCOPES: dict[str, Callable[[Path], dict[str, Any]]] = {"cycles.md": classifier}
 
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended")
 @pytest.mark.filterwarnings("ignore:The number of training batches")
+@pytest.mark.filterwarnings("ignore:.*there is no last checkpoint available")
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_the_code_of_a_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -142,3 +156,47 @@ def test_the_pages_keep_to_plain_markdown() -> None:
     for page in DOCS.glob("*.md"):
         if page.stem not in ("index", "sweeps", "examples"):
             assert "```{" not in page.read_text(encoding="utf-8"), page
+
+
+def test_the_api_page_has_every_name_of_the_ensembles() -> None:
+    page = (DOCS / "api" / "ensembles.rst").read_text(encoding="utf-8")
+    listed = re.findall(r"^\.\. auto\w+:: lightning_lrsched\.ensemble\.(\w+)$", page, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(ensemble.__all__)
+
+
+@pytest.mark.parametrize(("page", "callback"), [("tracking.md", MLflowTracker), ("cycles.md", CycleCheckpoint)])
+def test_the_table_of_a_callback_has_its_options_and_their_defaults(page: str, callback: type[Callback]) -> None:
+    section = (DOCS / page).read_text(encoding="utf-8").partition("\n## Options\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|", section, flags=re.MULTILINE)
+    given = inspect.signature(callback).parameters.values()
+    assert {name: ast.literal_eval(default) for name, default in rows} == {each.name: each.default for each in given}
+
+
+def test_the_page_of_the_commands_has_every_option_of_every_command() -> None:
+    found = re.split(r"^## lrsched (\w+)$", (DOCS / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    sections = dict(zip(found[1::2], found[2::2], strict=True))
+    [commands] = [action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    assert list(sections) == list(commands.choices)
+    for name, parser in commands.choices.items():
+        rows = "\n".join(re.findall(r"^\| `.*", sections[name], flags=re.MULTILINE))
+        known = {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
+        assert set(re.findall(r"`(--?[a-z][a-z-]*)", rows)) == known, name
+        for argument in (action for action in parser._actions if not action.option_strings):
+            assert f"`{argument.metavar}" in rows, name
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+def test_a_job_that_is_started_again_goes_on_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, code, _ = blocks(DOCS / "resume.md")[0]
+    code = code.replace("callbacks=[", "callbacks=[*more, ")
+    scope: dict[str, Any] = {"model": SmallModule(), "more": [Stops(120)]}
+    with pytest.warns(UserWarning, match="no last checkpoint"), pytest.raises(RuntimeError, match="power cut"):
+        exec(code, scope)
+    scope = {"model": SmallModule(), "more": []}
+    exec(code, scope)
+    assert "goes on at step 100" in caplog.text
+    assert [cycle.complete for cycle in scope["cycles"].finished_cycles] == [True, True, True]
+    assert scope["trainer"].global_step == 350

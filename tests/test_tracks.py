@@ -174,18 +174,32 @@ def test_a_track_without_groups_writes_nothing_and_never_ends() -> None:
     assert list(track.strays(9)) == []
 
 
-@pytest.mark.parametrize("past", [0, 3])
-def test_past_the_end_of_the_plan_values_are_not_computed_step_by_step(
-    monkeypatch: pytest.MonkeyPatch, past: int
-) -> None:
-    asked: list[int] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many steps of a timeline are computed each time."""
+    sizes: list[int] = []
     levels = Timeline.levels
 
     def counted(self: Timeline, steps: Any) -> Any:
-        asked.append(steps.size)
+        sizes.append(steps.size)
         return levels(self, steps)
 
     monkeypatch.setattr(Timeline, "levels", counted)
+    return sizes
+
+
+@pytest.mark.parametrize(("groups", "lanes", "steps"), [(1, 1, 4096), (8, 1, 4096), (8, 8, 512), (1000, 1, 32)])
+def test_many_groups_with_one_lr_are_computed_in_small_blocks(
+    asked: list[int], groups: int, lanes: int, steps: int
+) -> None:
+    track = Track(Plan(Cosine()).resolve(RunLength(10_000)), "lr", Groups())
+    track.pair([{"lr": 0.1 / (1 + index % lanes)} for index in range(groups)])
+    next(track.follow(0))
+    assert asked == [steps]
+
+
+@pytest.mark.parametrize("past", [0, 3])
+def test_past_the_end_of_the_plan_values_are_not_computed_step_by_step(asked: list[int], past: int) -> None:
     timeline, group = Plan(Cosine(eta_min=0.01)).resolve(RunLength(50)), {"lr": 0.1}
     track = Track(timeline, "lr", Groups())
     track.pair([group])

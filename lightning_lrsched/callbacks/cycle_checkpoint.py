@@ -6,13 +6,14 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
+from lightning_utilities.core.rank_zero import rank_zero_info
 
 from lightning_lrsched.callbacks.cycles.files import check_filename, default_folder, resolved
 from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper, Wanted
 from lightning_lrsched.callbacks.cycles.ledger import KEEPS, Kept, KeptCycle, Ledger
 from lightning_lrsched.callbacks.cycles.start import find_source
 from lightning_lrsched.callbacks.cycles.watch import CycleWatch
-from lightning_lrsched.callbacks.trainer_access import is_smoke_test, restores_late
+from lightning_lrsched.callbacks.trainer_access import averages_follow, is_smoke_test, restores_late
 from lightning_lrsched.checks import check_choice, check_flag, refusal
 from lightning_lrsched.units import DurationLike, plain_duration
 
@@ -37,7 +38,8 @@ class CycleCheckpoint(Checkpoint):
         save_partial: keep a cycle that the end of the run cuts short; it is never recommended.
         save_top_k: completed cycles that are kept, the best by their metric, without one the latest; -1 for all.
         save_weights_only: leave out the states of optimizers, schedulers, callbacks and loops.
-        patience: stop after so many completed cycles in a row that were not better than all before; None for never.
+        patience: stop after so many completed cycles in a row that were not better than all before, the last of them
+            measured at its end too; None for never.
 
     Raises:
         ValueError: when constructed, if a value is refused, with a valid example.
@@ -165,6 +167,12 @@ class CycleCheckpoint(Checkpoint):
             find_source(trainer, self.every, self._keeper.place).release()
             if not restores_late(trainer):
                 self._keeper.check(trainer, restored=self._restored)
+            others = [one for one in trainer.checkpoint_callbacks if not isinstance(one, CycleCheckpoint)]
+            if not others and trainer.checkpoint_callback is self:
+                rank_zero_info(
+                    "CycleCheckpoint: where it is, Lightning adds no ModelCheckpoint of its own, and ckpt_path='last' "
+                    "finds nothing. For a job that is interrupted and begun again add ModelCheckpoint(save_last=True)"
+                )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to watch the fit, and tell what it means for its cycles."""
@@ -178,6 +186,7 @@ class CycleCheckpoint(Checkpoint):
         watch = CycleWatch(trainer, source, keeper, validate_at_end=self.validate_at_end, patience=self.patience)
         self._watch = watch
         watch.begin()
+        self._end_before_averages(trainer, trainer.current_epoch - 1)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -209,14 +218,19 @@ class CycleCheckpoint(Checkpoint):
             self._watch.validation_ends()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep an end that became one with the epoch, or whose validation did not come."""
+        """Keep an end that became one with the epoch, or whose validation did not come.
+
+        After the last epoch of StochasticWeightAveraging the weights are those of no step: all ends here then.
+        """
         if self._watch is not None:
             self._watch.epoch_ends()
+            self._end_before_averages(trainer, trainer.current_epoch)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the last cycle; it is complete if its last step was taken."""
         if self._watch is not None:
-            self._watch.ends(save_partial=self.save_partial)
+            last = max(trainer.current_epoch - 1, 0)  # Lightning has counted it already
+            self._watch.ends(last, save_partial=self.save_partial)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Let go of the fit: a validation outside of one keeps nothing."""
@@ -242,6 +256,12 @@ class CycleCheckpoint(Checkpoint):
         """Put into a checkpoint what is still to come: a score to be judged, or the validation itself."""
         if self._watch is not None:
             checkpoint["callbacks"][self.state_key].update(self._watch.to_come())
+
+    def _end_before_averages(self, trainer: pl.Trainer, epoch: int) -> None:
+        """End with the last epoch of StochasticWeightAveraging: the module holds no step's weights after it."""
+        if self._watch is not None and averages_follow(trainer, epoch):
+            self._watch.ends(epoch, save_partial=self.save_partial)
+            self._let_go()
 
     def _let_go(self) -> None:
         """Stop to watch the fit."""

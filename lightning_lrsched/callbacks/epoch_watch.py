@@ -21,15 +21,18 @@ class EpochWatch:
     def __init__(self) -> None:
         """Begin with nothing told."""
         self._told: set[str] = set()
+        self._begun: tuple[int, list[int]] | None = None  # steps of the Trainer, and real ones of each scheduler
 
     def epoch_begins(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
         """Let go of an optimizer that another callback gave a scheduler; undo what was written into a group."""
+        self._begun = (trainer.global_step, [scheduler.real_steps for scheduler in schedulers])
         attached = [config.scheduler for config in scheduler_configs(trainer)]
         for scheduler in schedulers:
             if not scheduler.armed:
                 continue
             if scheduler in attached:
                 self._write_back(scheduler)
+                self._tell_held(scheduler)
                 continue
             scheduler.let_go()
             rank_zero_warn(
@@ -37,9 +40,23 @@ class EpochWatch:
                 f"optimizer at real step {scheduler.real_steps} and leaves the lr to it."
             )
 
-    def plan_is_over(self, total: int) -> None:
-        """Tell that training goes on past the end of the plan."""
-        if self._first_time("over"):
+    def first_step_made(self, schedulers: Sequence[RealStepScheduler]) -> None:
+        """Look once more after the first step of an epoch, for what is set after every step; that is not undone."""
+        for scheduler in schedulers:
+            stray = next(scheduler.strays(), None) if scheduler.armed else None
+            if stray is not None and self._first_time("step"):
+                group, (index, expected) = scheduler.optimizer.param_groups[stray[0]], stray
+                name = group.get("name", index)
+                rank_zero_warn(
+                    f"The module or a callback set the lr of parameter group {name!r} to {float(group['lr']):g} after "
+                    f"a step, and the plan says {expected:g}: the next step uses what was set. Remove what sets it, "
+                    "for example the warmup of an optimizer_step, or leave the group to it: "
+                    f"LearningRateScheduler(..., groups={{{name!r}: None}})"
+                )
+
+    def plan_is_over(self, scheduler: RealStepScheduler, total: int) -> None:
+        """Tell that training goes on past the end of the plan, unless the lr is another scheduler's by now."""
+        if scheduler.armed and self._first_time("over"):
             rank_zero_warn(
                 f"The plan of LearningRateScheduler ended at step {total}, and training goes on: the last lr is held. "
                 "Pass total_steps=... to plan for the whole run."
@@ -70,6 +87,7 @@ class EpochWatch:
             run: what the plan was resolved against.
             remade: gives the timelines for other steps per epoch and another total.
         """
+        self._tell_unseen(trainer, schedulers)
         batches, accumulation = batches_of_epoch(trainer)
         facts = run_facts(trainer)
         early = facts.batches is not None and batches < facts.batches
@@ -96,6 +114,33 @@ class EpochWatch:
                 f"the plan counts on {counted}. Pass what the run has, for example LearningRateScheduler(..., {given})"
             )
 
+    def _tell_held(self, scheduler: RealStepScheduler) -> None:
+        """Tell of a group that joined with an lr below the plan's floor."""
+        above = scheduler.floors_above() if isinstance(scheduler, PlannedScheduler) else ()
+        for floor, index, base in above:
+            if self._first_time("floor"):
+                name = scheduler.optimizer.param_groups[index].get("name", index)
+                rank_zero_warn(
+                    f"Parameter group {name!r} joined with lr {base:g}, below the plan's eta_min = {floor:g}: it keeps "
+                    "its lr where the plan would raise it. For a schedule of its own, pass "
+                    f"LearningRateScheduler(..., groups={{{name!r}: Cosine(eta_min_ratio=0.01)}})"
+                )
+
+    def _tell_unseen(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
+        """Tell that no step of an epoch was seen, unless a scaler may have skipped them all: the lr stands still."""
+        begun, self._begun = self._begun, None
+        armed = [scheduler for scheduler in schedulers if scheduler.armed]
+        if begun is None or not armed or getattr(trainer.precision_plugin, "scaler", None) is not None:
+            return
+        made = trainer.global_step - begun[0]
+        if made and begun[1] == [scheduler.real_steps for scheduler in schedulers] and self._first_time("unseen"):
+            name = type(armed[0].optimizer).__name__
+            rank_zero_warn(
+                f"The Trainer counts {made} steps in epoch {trainer.current_epoch}, and {name} made none that is seen: "
+                "the lr stands still. Either optimizer_step of the module steps something else, or nothing, or the "
+                f"step of {name} was replaced by one that calls no hooks. Step what configure_optimizers returns"
+            )
+
     def _write_back(self, scheduler: RealStepScheduler) -> None:
         """Undo what something else (BackboneFinetuning) wrote into a group at the start of the epoch."""
         groups = scheduler.optimizer.param_groups
@@ -107,7 +152,7 @@ class EpochWatch:
             name, expected = groups[first].get("name", first), float(groups[first]["lr"])
             rank_zero_warn(
                 f"A callback or the module set the lr of parameter group {name!r} to {found[first]:g} at the start of "
-                f"an epoch, and the plan says {expected:g}, which is used. To leave the group alone, pass "
+                f"an epoch, and the plan says {expected:g}, which is put back now. To leave the group alone, pass "
                 f"LearningRateScheduler(..., groups={{{name!r}: None}})"
             )
 

@@ -21,6 +21,7 @@ from lightning_lrsched.callbacks.trainer_access import (
     run_facts,
     scheduler_configs,
     trains_nothing,
+    validation_metrics,
 )
 from lightning_lrsched.checks import check_choice
 from lightning_lrsched.describe import differences, plan_table
@@ -31,7 +32,7 @@ from lightning_lrsched.scheduler import MARK, PlannedScheduler, RealStepSchedule
 from lightning_lrsched.schedules import Constant
 from lightning_lrsched.timeline import Timeline
 from lightning_lrsched.torch_schedules import Driven
-from lightning_lrsched.tracks import Track
+from lightning_lrsched.tracks import Track, separate_tensors
 from lightning_lrsched.units import RunLength
 from lightning_lrsched.warmup import Cooldown, Warmup
 
@@ -91,7 +92,7 @@ class LearningRateScheduler(Callback):
         self.on_horizon_change = on_horizon_change
         self.run = RunLength()
         self.schedulers: list[RealStepScheduler] = []
-        self._left_off: tuple[int, list[tuple[int, dict[str, Any] | None]]] = (0, [])
+        self._left_off: tuple[int, list[dict[str, Any]]] = (0, [])
         self._end = math.inf
         self._watch = EpochWatch()
 
@@ -145,6 +146,7 @@ class LearningRateScheduler(Callback):
             for scheduler in self.schedulers:
                 if isinstance(scheduler, PlannedScheduler):
                     scheduler.replan(self._tracks(trainer, run), self.recipe.describe(run))
+        separate_tensors([group for optimizer in trainer.optimizers for group in optimizer.param_groups])
         for index, scheduler in enumerate(self.schedulers):
             first = self._first_step(trainer, index)
             try:
@@ -157,11 +159,13 @@ class LearningRateScheduler(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Look at what other callbacks did at the start of the epoch; tell a plan that has ended."""
+        """Look at what others did at the start of the epoch and after its first step; tell a plan that has ended."""
         if batch_idx == 0:
             self._watch.epoch_begins(trainer, self.schedulers)
+        elif batch_idx == trainer.accumulate_grad_batches:
+            self._watch.first_step_made(self.schedulers)
         if self.schedulers and self.schedulers[0].real_steps > self._end:
-            self._watch.plan_is_over(int(self._end))
+            self._watch.plan_is_over(self.schedulers[0], int(self._end))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Feed a plateau with its metric, before any checkpoint of this validation is saved.
@@ -172,10 +176,8 @@ class LearningRateScheduler(Callback):
         if trainer.sanity_checking:
             return
         for scheduler in self.schedulers:
-            if isinstance(self.recipe.main, Driven):
-                self._feed(trainer, scheduler, last_chance=True)
-            elif is_last_batch(trainer):
-                self._feed(trainer, scheduler, last_chance=False)
+            if isinstance(self.recipe.main, Driven) or is_last_batch(trainer):
+                self._feed(trainer, scheduler, validated=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Do what belongs to the end of an epoch and has not been done: feed a plateau of the module, or advance.
@@ -183,29 +185,36 @@ class LearningRateScheduler(Callback):
         Raises:
             MisconfigurationException: if the metric of the module's plateau is not logged, and that is not allowed.
         """
-        if self.schedulers and self.schedulers[0].real_steps > self._end:
-            self._watch.plan_is_over(int(self._end))
+        if not self.schedulers:
+            return
+        if self.schedulers[0].real_steps > self._end:
+            self._watch.plan_is_over(self.schedulers[0], int(self._end))
         self._watch.epoch_ends(trainer, self.schedulers, self.run, self._remade)
         for scheduler in self.schedulers:
             if not isinstance(self.recipe.main, Driven):
-                self._feed(trainer, scheduler, last_chance=True)
+                self._feed(trainer, scheduler, validated=False)
             elif isinstance(scheduler, DrivenScheduler) and scheduler.advances == "epoch" and scheduler.by_callback:
                 scheduler.advance()
 
-    def _feed(self, trainer: pl.Trainer, scheduler: RealStepScheduler, *, last_chance: bool) -> None:
-        """Give a plateau its metric, the same on every rank: the module's own once an epoch, ours every time."""
+    def _feed(self, trainer: pl.Trainer, scheduler: RealStepScheduler, *, validated: bool) -> None:
+        """Give a plateau its metric, the same on every rank: the module's own once an epoch, ours every time.
+
+        After a validation only its metrics count: one of the training has the value of the epoch before until this
+        epoch ends.
+        """
         if not isinstance(scheduler, DrivenScheduler) or scheduler.monitor is None:
             return
         if scheduler.fed_epoch == trainer.current_epoch:
             return
-        metrics = trainer.callback_metrics
+        ours = isinstance(self.recipe.main, Driven)
+        metrics = validation_metrics(trainer)[0] if validated else trainer.callback_metrics
         there = float(metrics[scheduler.monitor]) if scheduler.monitor in metrics else None
         metric = trainer.strategy.broadcast(there)
         if metric is not None:
-            if not isinstance(self.recipe.main, Driven):
+            if not ours:
                 scheduler.fed_epoch = trainer.current_epoch
             scheduler.advance(metric)
-        elif last_chance and scheduler.strict:
+        elif scheduler.strict and (ours or not validated):
             raise MisconfigurationException(
                 f"Plateau.monitor = {scheduler.monitor!r} is not logged in validation. Logged are: "
                 f"{', '.join(sorted(metrics)) or 'none'}. Log it, for example self.log({scheduler.monitor!r}, loss) "
@@ -225,10 +234,12 @@ class LearningRateScheduler(Callback):
         self._disarm(trainer)
 
     def _disarm(self, trainer: pl.Trainer) -> None:
-        """Let go of the optimizers, and remember where for another fit with the same Trainer."""
+        """Let go of the optimizers, and remember where for another fit with the same Trainer, if this one knows it."""
         for scheduler in self.schedulers:
             scheduler.disarm()
-        self._left_off = (trainer.global_step, [(each.real_steps, _seen_by(each)) for each in self.schedulers])
+        known = [each.state_dict() if each.started else each.restored or {} for each in self.schedulers]
+        if known and all(MARK in state for state in known):
+            self._left_off = (trainer.global_step, known)
 
     def _attach(self, trainer: pl.Trainer, optimizer: Optimizer) -> None:
         """Install one scheduler for one optimizer, in the place of the module's own if it is to be wrapped."""
@@ -309,8 +320,10 @@ class LearningRateScheduler(Callback):
             return 0
         steps, left = self._left_off
         if steps == trainer.global_step and index < len(left):
-            count, scheduler.restored = left[index]
-            return count
+            state = left[index]
+            if isinstance(scheduler, DrivenScheduler):
+                scheduler.go_on_from(state)
+            return int(state["real_steps"])
         step = trainer.global_step // len(self.schedulers)
         rank_zero_warn(
             "The checkpoint holds no state of LearningRateScheduler (the run was begun without it, or with another "
@@ -361,8 +374,3 @@ class LearningRateScheduler(Callback):
             main = scheduler.description["plan"]["main"]
             front = "" if self.recipe.warmup is None else f"{self.recipe.warmup} in front of "
             rank_zero_info(f"{front}{main} ({head})")
-
-
-def _seen_by(scheduler: RealStepScheduler) -> dict[str, Any] | None:
-    """Return the state of a plateau: unlike a count of steps, what it has seen cannot be had again."""
-    return scheduler.state_dict() if getattr(scheduler, "advances", "step") == "validation" else None

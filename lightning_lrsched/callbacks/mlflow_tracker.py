@@ -30,13 +30,13 @@ from lightning_lrsched.callbacks.trainer_access import (
 )
 from lightning_lrsched.checks import check_flag, check_number, refusal
 from lightning_lrsched.configs import tracker_from
-from lightning_lrsched.masking import masked
+from lightning_lrsched.masking import masked, masked_yaml
 from lightning_lrsched.scheduler import RealStepScheduler
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.pick import Earlier, check_installed, pick_target
 from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder
 from lightning_lrsched.tracking.session import Left, Options, Session, spool_parent
-from lightning_lrsched.tracking.sink import key_of
+from lightning_lrsched.tracking.sink import metric_key
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
 
@@ -44,12 +44,13 @@ _SETTLE = 5.0  # seconds at most that the first step waits for what opening the 
 
 
 class MLflowTracker(Callback):
-    """Records a fit in MLflow without slowing it: lr at every real step, phase, cycle, metrics, kept checkpoints.
+    """Records a fit in MLflow: lr at every real step, phases, cycles, validation metrics, kept checkpoints.
 
-    It writes to the run of the trainer's MLFlowLogger if there is one, else to the run that ``mlflow.start_run`` has
-    open, else to a run of its own. All curves have the step axis of Lightning's loggers. Each record goes to a journal
-    on the disk first (the spool); threads deliver it in batches. What fails in tracking is told once and never stops
-    the training: what MLflow has not taken at the end stays in the spool, for ``lrsched replay``.
+    It writes to the run of the trainer's MLFlowLogger if there is one; else, unless ``tracking_uri`` is given, to the
+    run that ``mlflow.start_run`` or autolog has open, or that ``MLFLOW_RUN_ID`` names; else to a run of its own: to
+    that alone ``tracking_uri``, ``experiment`` and ``run_name`` apply. All curves have the step axis of Lightning's
+    loggers. Each record goes to a journal on the disk first (the spool); threads deliver it in batches. A failure of
+    tracking is one warning and never stops the training: what MLflow has not taken stays for ``lrsched replay``.
 
     What is logged: metrics ``lr/<optimizer>/<group>`` (and ``momentum/...``, ``weight_decay/...`` where they are
     scheduled), ``schedule/phase``, ``schedule/cycle``, ``throughput/steps_per_second``, every validation metric under
@@ -58,18 +59,19 @@ class MLflowTracker(Callback):
     hyper-parameters and versions), ``schedule/lr.png``, ``schedule/steps/*.npz`` (every step); kept checkpoints as
     models.
 
-    A fit that is resumed from a checkpoint goes on in the same run. What the run has already stays: of steps that are
-    trained again nothing is logged a second time, and each curve goes on at the first step that it does not have.
+    A fit that is resumed from a checkpoint continues in the same run. Steps that are trained again are not logged a
+    second time: each curve continues at the first step that it does not have.
 
     Args:
-        tracking_uri: where a run of its own goes; None for ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
+        tracking_uri: store of a run of its own (``"http://host:5000"``); None for ``MLFLOW_TRACKING_URI`` (also that of
+            ``mlflow.set_tracking_uri``), or ``sqlite:///mlflow.db``.
         experiment: experiment of a run of its own; None for ``MLFLOW_EXPERIMENT_ID`` (also that of
             ``mlflow.set_experiment``), ``MLFLOW_EXPERIMENT_NAME``, or ``Default``.
         run_name: name of a run of its own; None for one made of date and time.
-        log_checkpoints: store the checkpoints of each finished cycle as logged models, with their metric.
+        log_checkpoints: store the checkpoints of each finished cycle as logged models (of MLflow 3), with their metric.
         registered_model: name of the registered model that gets a version of the best checkpoint of each run; the
             alias ``best`` is on the best of all. None for none.
-        audit: tell, once for each optimizer, when something else than the plan has set the lr that a real step used.
+        audit: warn, once for each optimizer, when something other than the plan has set the lr that a real step used.
         flush_timeout: seconds that the end of the fit waits for the last points.
         every_n_steps: log the steps that are a multiple of this, or ``"on_change"`` for those where a straight line
             between the logged ones would miss the curve by more than ``tolerance``. The first and the last step of
@@ -77,14 +79,14 @@ class MLflowTracker(Callback):
             groups, does so with the largest group alone; of those whose curves have its shape it logs the few points
             from which ``tracking.sharing.redrawn`` draws them.
         tolerance: share of a group's base lr, 0 to 1; with ``"on_change"`` and ``"shared"`` alone.
-        resume_run: go on in the run of the checkpoint from which the fit is resumed; False for a child run of it.
+        resume_run: continue in the run of the checkpoint from which the fit is resumed; False for a child run of it.
         spool_dir: where the spool goes; None for ``lrsched_spool`` in the trainer's ``default_root_dir``.
         deliver_every: seconds between two deliveries of points that do not make a full batch.
         request_timeout: seconds a request to a tracking server may take; ``MLFLOW_HTTP_REQUEST_TIMEOUT`` wins.
 
     Attributes:
-        left: what MLflow had not taken when the latest fit ended: its ``spool``, for ``lrsched replay``, and whether
-            some is ``lost``; None if all arrived.
+        left: None if MLflow had taken everything when the latest fit ended; else its ``spool``, for ``lrsched replay``,
+            and whether some of it is ``lost``.
 
     Raises:
         ValueError: when constructed, if a value is refused, with a valid example.
@@ -189,13 +191,15 @@ class MLflowTracker(Callback):
         return None if self._latest is None else self._latest.run_id
 
     def keep_text(self, name: str, text: str) -> None:
-        """Store a text with the run of the next fit, as ``schedule/<name>``; passwords of URIs in it are masked.
+        """Store a text with the run of the next fit, as ``schedule/<name>``.
+
+        Passwords in it are masked: those of URIs, and in YAML the texts under keys such as ``api_key``.
 
         Args:
             name: name of the file.
             text: its content, such as the configuration that the fit was started with.
         """
-        self._texts[name] = masked(text)
+        self._texts[name] = masked_yaml(text)
 
     def state_dict(self) -> dict[str, Any]:
         """Return which run this fit writes to, without a password."""
@@ -245,7 +249,7 @@ class MLflowTracker(Callback):
         if self._shares_run(trainer):
             values = {key: value for key, value in values.items() if key not in logged}
         if values:
-            values = {key_of(*key.split("/")): value for key, value in values.items()}
+            values = {metric_key(key): value for key, value in values.items()}
             values["epoch"] = float(trainer.current_epoch)
             self._session.writer.record(MetricRecord(logger_step(trainer), _now(), values))
         self._take_cycles(trainer)

@@ -96,7 +96,7 @@ class Recipe:
             grows: the module has parameters that no optimizer has yet: a name that is not there may come with them.
 
         Raises:
-            ValueError: if a group or a value that is named is not in the optimizer, or a floor is above a base lr.
+            ValueError: if a group or a value that is named is not in the optimizer.
         """
         groups = optimizer.param_groups
         there = ", ".join(repr(group.get("name", i)) for i, group in enumerate(groups))
@@ -113,9 +113,7 @@ class Recipe:
                 keys = ", ".join(sorted(key for key in groups[0] if key != "params"))
                 allowed = f"a value that {type(optimizer).__name__} has ({keys})"
                 raise refusal("others", track.key, allowed, "others={'weight_decay': Linear(end_factor=2)}")
-        scheduler = PlannedScheduler(optimizer, tracks, self.describe(run))
-        scheduler.check_floors()
-        return scheduler
+        return PlannedScheduler(optimizer, tracks, self.describe(run))
 
     def absent(self, optimizer: Optimizer) -> list[str | int]:
         """Return the names and indices that no group of an optimizer has."""

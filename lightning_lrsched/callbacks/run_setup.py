@@ -9,9 +9,10 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from lightning_lrsched.masking import masked
+from lightning_lrsched.masking import masked, masked_values
+from lightning_lrsched.tracking.sink import key_of
 
-_NOT_SETTINGS = ("params", "lr", "initial_lr", "name")
+_NOT_SETTINGS = ("params", "lr", "initial_lr", "name", "param_names")
 _PACKAGES = ("lightning-lrsched", "lightning", "pytorch-lightning", "mlflow", "numpy")
 _TRAINER = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision", "world_size")
 
@@ -19,7 +20,8 @@ _TRAINER = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip
 def run_setup(trainer: pl.Trainer, module: pl.LightningModule) -> tuple[dict[str, str], str]:
     """Return the setup of a fit as params, and as a JSON document with the hyper-parameters of module and data.
 
-    Values that are no plain ones stand in it as their text; a password in a URI is masked.
+    Values that are no plain ones stand in it as their text; a password in a URI, or under a key such as ``password`` or
+    ``api_key``, is masked.
     """
     settings: dict[str, Any] = {"seed": os.environ.get("PL_GLOBAL_SEED"), "strategy": type(trainer.strategy).__name__}
     settings |= {name: getattr(trainer, name, None) for name in _TRAINER}
@@ -37,8 +39,8 @@ def run_setup(trainer: pl.Trainer, module: pl.LightningModule) -> tuple[dict[str
         | {name: version(name) for name in _PACKAGES if _installed(name)},
         "devices": str(trainer.strategy.root_device),
     }
-    params = {f"setup/{key}": masked(str(value)) for key, value in settings.items() if value is not None}
-    return params, masked(json.dumps(document, indent=2, default=str, skipkeys=True))
+    params = {key_of("setup", key): masked(str(value)) for key, value in settings.items() if value is not None}
+    return params, masked(json.dumps(masked_values(document), indent=2, default=str, skipkeys=True))
 
 
 def _hparams(owner: Any) -> dict[str, Any]:

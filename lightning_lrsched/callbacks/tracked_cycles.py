@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_lrsched.tracking import models
 from lightning_lrsched.tracking.recorder import MetricRecord
-from lightning_lrsched.tracking.sink import key_part
+from lightning_lrsched.tracking.sink import metric_key
 from lightning_lrsched.tracking.writer import Writer
 
 
@@ -102,7 +102,7 @@ class TrackedCycles:
 
     def _take_cycle(self, callback: Callback, cycle: Finished, writer: Writer, timestamp: int) -> None:
         """Record one cycle; one that was taken up again and ended otherwise replaces what was stored of it."""
-        monitor = _metric_key(str(getattr(callback, "monitor", None)))
+        monitor = metric_key(str(getattr(callback, "monitor", None)))
         keys = {_key(callback, cycle, kept): kept for kept in cycle.kept}
         new = {key: kept for key, kept in keys.items() if key not in self._taken}
         self._taken.update(new)
@@ -112,7 +112,7 @@ class TrackedCycles:
             for curve, role in (("cycle", "best"), ("cycle/end", "end")):
                 if kept.score is not None and role in roles:
                     writer.record(MetricRecord(axis, timestamp, {f"{curve}/{monitor}": kept.score}))
-            values = {_metric_key(name): value for name, value in kept.metrics.items()}
+            values = {metric_key(name): value for name, value in kept.metrics.items()}
             values |= {} if kept.score is None else {monitor: kept.score}
             metrics = {f"checkpoint/{name}": value for name, value in values.items() if math.isfinite(value)}
             facts = {"cycle": cycle.cycle, "role": roles, "step": kept.step, "epoch": kept.epoch, "lr": kept.lr}
@@ -135,11 +135,6 @@ class TrackedCycles:
             self._best[callback.state_key] = key
             monitor, mode = getattr(callback, "monitor", None), getattr(callback, "mode", "min")
             writer.task(models.best(key, self._registered, monitor, mode, rows[0][1].score))
-
-
-def _metric_key(name: str) -> str:
-    """Return a metric's name as a key that every tracker takes."""
-    return "/".join(map(key_part, name.split("/")))
 
 
 def _prefix(callback: Callback, cycle: Finished, kept: Kept) -> str:

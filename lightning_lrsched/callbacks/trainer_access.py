@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.utilities.types import LRSchedulerConfig
@@ -70,23 +70,49 @@ def averaging_goes_on(trainer: pl.Trainer) -> bool:
     return any(getattr(callback, "_scheduler_state", None) is not None for callback in callbacks_of(trainer))
 
 
+def averages_follow(trainer: pl.Trainer, epoch: int) -> bool:
+    """Return whether the module makes no step after an epoch, and holds averages.
+
+    StochasticWeightAveraging puts them there after its last epoch: for one more pass over the data, which measures
+    batch norm anew, or in its ``on_train_end``, which comes before that of any checkpoint callback.
+    """
+    return any(
+        isinstance(callback, StochasticWeightAveraging) and callback.swa_end == epoch
+        for callback in callbacks_of(trainer)
+    )
+
+
 def run_facts(trainer: pl.Trainer) -> RunFacts:
     """Return what the Trainer says of the length of its run. Loads the training data if that has not happened."""
     if trainer.train_dataloader is None:
         trainer.fit_loop.setup_data()
-    batches = trainer.num_training_batches
+    else:
+        _restore_loaders(trainer)
+    batches, max_epochs = trainer.num_training_batches, trainer.max_epochs
     accumulation = {0: trainer.accumulate_grad_batches}
     for callback in callbacks_of(trainer):
+        if isinstance(callback, StochasticWeightAveraging) and callback._model_contains_batch_norm:
+            own = max_epochs == callback._max_epochs + 1  # an epoch that measures batch norms and makes no step
+            max_epochs = callback._max_epochs if own else max_epochs
         if isinstance(scheduling := getattr(callback, "scheduling", None), dict):
             accumulation = dict(scheduling)
     return RunFacts(
         batches=None if batches == float("inf") else int(batches),
         accumulation={0: 1} | accumulation,
-        max_epochs=None if trainer.max_epochs in (None, -1) else trainer.max_epochs,
+        max_epochs=None if max_epochs in (None, -1) else max_epochs,
         max_steps=None if trainer.max_steps == -1 else trainer.max_steps,
         manual=not trainer.lightning_module.automatic_optimization,
         optimizers=len(trainer.optimizers),
     )
+
+
+def _restore_loaders(trainer: pl.Trainer) -> None:
+    """Give loaders that keep a state the one of a checkpoint, which Lightning gives to none that is loaded already."""
+    loop = trainer.fit_loop
+    if loop.restarting and loop._combined_loader_states_to_load and loop._data_fetcher is not None:
+        loop._data_fetcher.teardown()
+        loop._load_combined_loader_states()
+        iter(loop._data_fetcher)
 
 
 def callbacks_of(trainer: pl.Trainer) -> list[Callback]:

@@ -1,10 +1,12 @@
 """What a LightningCLI file says of the schedule and of the run."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_lrsched.checks import check_number
 from lightning_lrsched.cli.arguments import CommandError
 from lightning_lrsched.configs import ConfigError, load_yaml
 from lightning_lrsched.expression import from_config, main_from_config
@@ -52,6 +54,25 @@ def read_config(path: Path) -> Config:
         _known(trainer.get("max_steps")),
         _section(_section(document, "optimizer"), "init_args").get("lr"),
     )
+
+
+def peak_lr(config: Config, path: Path | None, default: float) -> float:
+    """Return the peak lr of a file, or a default, with a note where a file has none.
+
+    Args:
+        config: what the file says.
+        path: the file; None where there is none, and so nothing to note.
+        default: the lr to draw with then.
+
+    Raises:
+        ValueError: if the lr of the file is refused.
+    """
+    if config.lr is not None:
+        return check_number("optimizer's lr", config.lr, "--lr 0.1", above=0.0)
+    if path is not None:
+        told = f"{path} has no optimizer.init_args.lr: drawn with a peak lr of {default:g}. Pass another with --lr\n"
+        sys.stderr.write(told)
+    return default
 
 
 def _load(path: Path) -> Mapping[str, Any]:

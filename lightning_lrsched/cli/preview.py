@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lightning_lrsched.checks import check_number
 from lightning_lrsched.cli.arguments import CommandError, check_installed, check_picture, count, positive
-from lightning_lrsched.cli.config import Config, read_config
+from lightning_lrsched.cli.config import Config, peak_lr, read_config
 from lightning_lrsched.cli.output import open_console
 from lightning_lrsched.compare import run_colors
 from lightning_lrsched.expression import parse_part, parse_schedule
@@ -93,8 +92,8 @@ def _curves(args: argparse.Namespace) -> list[Curve]:
     """
     config = Config({}, None, None, None) if args.config is None else read_config(args.config)
     run = _run(args, config)
-    lr = args.lr or check_number("optimizer's lr", _LR if config.lr is None else config.lr, "--lr 0.1", above=0.0)
     mains, settings = _mains(args, config), _settings(args, config)
+    lr = args.lr or peak_lr(config, args.config, _LR)
     resolved = [_resolve(main, settings, run, lr) for main in mains]
     stop = run.total_steps or max(shown_steps(timeline) for _, timeline in resolved)
     if run.total_steps is None:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 
+from lightning_lrsched.masking import SECRET_KEY
+
 _USERINFO = re.compile(r"[a-z][a-z0-9+.\-]*://[^/\s@]*:[^/\s]*@", re.IGNORECASE)
 _QUERY = re.compile(r"[?&](?:\w*password|passwd|pwd|token|secret)=[^&\s]", re.IGNORECASE)
-_KEY = re.compile(r"(?:.*[_\-.])?(?:password|passwd|pwd|secret|token|api_?key|access_?key)", re.IGNORECASE)
 _HINT = (
     "Give it in the environment instead: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD for a tracking server, "
     "PGPASSWORD for PostgreSQL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for an artifact store"
@@ -28,7 +29,7 @@ def refuse_secrets(document: object) -> None:
     ValueError: tracking_uri holds a password, and a file is no place for one. Give it in the environment instead: ...
     """
     for place, key, text in _texts(document, "", ""):
-        if _USERINFO.search(text) or _QUERY.search(text) or (text and _KEY.fullmatch(key)):
+        if _USERINFO.search(text) or _QUERY.search(text) or (text and SECRET_KEY.fullmatch(key)):
             raise ValueError(f"{place or 'the file'} holds a password, and a file is no place for one. {_HINT}")
 
 

@@ -140,7 +140,7 @@ def _rows(content: Mapping[str, Any], folder: str) -> Iterable[Member]:
                 int(row["cycle"]),
                 role,
                 int(kept["step"]),
-                kept["score"],
+                _score(kept, content["monitor"]),
                 kept["lr"],
                 bool(row["complete"]),
                 content["monitor"],
@@ -148,6 +148,12 @@ def _rows(content: Mapping[str, Any], folder: str) -> Iterable[Member]:
                 name == content["recommended"],
                 name == content["best"],
             )
+
+
+def _score(kept: Mapping[str, Any], monitor: str | None) -> float | None:
+    """Return the metric of a listed checkpoint; NaN where it was measured and is null, which stands for no number."""
+    score: float | None = kept["score"]
+    return math.nan if score is None and monitor in kept.get("metrics", {}) else score
 
 
 def _of_run(run_id: str, tracking_uri: str | None) -> list[Member]:

@@ -7,7 +7,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from lightning_lrsched.callbacks import MLflowTracker
-from lightning_lrsched.masking import masked
+from lightning_lrsched.masking import masked_yaml
 
 
 class SaveConfigArtifact(SaveConfigCallback):
@@ -26,7 +26,7 @@ class SaveConfigArtifact(SaveConfigCallback):
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Store the configuration in MLflow; on rank zero alone."""
-        text = masked(self.parser.dump(self.config, skip_none=False))
+        text = masked_yaml(self.parser.dump(self.config, skip_none=False))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, MLflowTracker):
                 callback.keep_text(self.config_filename, text)

@@ -15,8 +15,8 @@ class Lambda(Schedule):
 
     Args:
         lr_lambda: takes the update's number (from 0, counted from the start of the schedule) and returns a factor. It
-            is called some hundred steps ahead of the training, and not past the end of a run that has one. A function
-            of a module can be pickled, a lambda cannot.
+            is called up to 4096 steps ahead of the training, and not past the end of a run that has one. A function of
+            a module can be pickled, a lambda cannot.
 
     Raises:
         ValueError: if it cannot be called.

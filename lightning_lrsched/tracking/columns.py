@@ -6,6 +6,7 @@ that pack well, and no bit is lost.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def pack_segment(data: bytes, path: Path) -> bool:
         arrays[f"lines{number}"], bits = _encoded(np.ascontiguousarray(values))
         arrays[f"bits{number}"] = _by_byte(bits)
     part_path = path.with_suffix(".part")
-    with part_path.open("wb") as file:
+    with open(os.open(part_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         np.savez_compressed(file, **arrays)
     part_path.rename(path)
     return True

@@ -1,6 +1,6 @@
 """A curve of bounded size, and its picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_MOST = 8192
+_MOST = 8192  # points of a curve
+_MOST_CURVES = 20
 
 
 class Curve:
@@ -30,6 +31,14 @@ class Curve:
         while len(self.steps) > _MOST:
             del self.steps[1::2], self.values[1::2]
             self._stride *= 2
+
+
+def shown(keys: Sequence[str]) -> list[int]:
+    """Return which curves the picture shows: those of the lr; of very many, some from the first to the last."""
+    lrs = [index for index, key in enumerate(keys) if key.startswith("lr/")]
+    if len(lrs) <= _MOST_CURVES:
+        return lrs
+    return [lrs[place * (len(lrs) - 1) // (_MOST_CURVES - 1)] for place in range(_MOST_CURVES)]
 
 
 def draw(curves: Mapping[str, Curve], title: str, path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Delivery: what a journal holds, brought to a sink in order, from where the last delivery stopped."""
 
-import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Delivery:
     ) -> None:
         """Begin at the mark."""
         self.curves: dict[str, Curve] = {}
-        self.infinite: list[str] = []
+        self.infinite: Counter[str] = Counter()
         self.written = 0
         self.unread = 0
         self.status: str | None = None
@@ -124,6 +124,10 @@ class Delivery:
             self.push(more=True)
         self.push()
 
+    def _wait(self, points: Iterable[Point]) -> None:
+        """Have points wait for their batch."""
+        self._waiting += ((point.key, point.value, point.step, point.timestamp) for point in points)
+
     def _begin(self, segment: int) -> None:
         """Read a segment from its start."""
         self._segment = segment
@@ -134,7 +138,7 @@ class Delivery:
         if self._behind and (self._segment, self._base + self._at) >= self._mark:
             self._behind = False
             renewed = list(self._expander.renew())
-            self._waiting += map(tuple, renewed if self._will is None else self._will)
+            self._wait(renewed if self._will is None else self._will)
             self._expander.forget()
         here = self._mark[1] - self._base if self._behind and self._segment == self._mark[0] else len(self._data)
         room = self._sink.batch_size - len(self._waiting)
@@ -144,7 +148,7 @@ class Delivery:
                 points += self._expander.end()
                 self.status = part["status"]
             if not self._behind:
-                self._waiting += map(tuple, points)
+                self._wait(points)
             self._at = stop
             return True
         return False
@@ -186,7 +190,7 @@ class Delivery:
     def finish(self) -> None:
         """Bring the last segment to its end: nothing comes after it."""
         self.unread += len(self._data) - self._at
-        self._waiting += map(tuple, self._expander.end() if self.status is None else [])
+        self._wait(self._expander.end() if self.status is None else ())
         self._end_segment()
 
     def _end_segment(self) -> None:
@@ -209,7 +213,7 @@ def _left(spool: Spool) -> tuple[tuple[int, int], list[Point] | None]:
     """Return the mark, and what was held back there, of the delivery before."""
     mark = spool.marked()
     try:
-        will = json.loads((spool.folder / _WILL).read_text(encoding="utf-8"))
+        will = spool.read(spool.folder / _WILL)
     except FileNotFoundError:
         return mark, None
     return max(mark, (will["mark"][0], will["mark"][1])), [Point(*point) for point in will["points"]]

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -29,6 +29,8 @@ _FINAL = frozenset({
 })  # fmt: skip
 
 
+_HTTP = ("http://", "https://")
+_TIMEOUT = 30.0  # seconds
 _LOG_BATCH = "/api/2.0/mlflow/runs/log-batch"
 
 
@@ -44,10 +46,26 @@ def open_client(tracking_uri: str, request_timeout: float, retries: int = 0) -> 
 
     with _alone_with(tracking_uri):
         client = MlflowClient(tracking_uri)
-    if tracking_uri.startswith(("http://", "https://")):
-        given = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT")
-        client._tracking_client = _bounded(tracking_uri, float(given or request_timeout), retries)
+    if tracking_uri.startswith(_HTTP):
+        client._tracking_client = _bounded(tracking_uri, _bounds(request_timeout, retries))
     return client
+
+
+def open_registry(client: "MlflowClient", registry_uri: str) -> "MlflowClient":
+    """Return a client of a model registry; over HTTP its requests are bounded as those of the store's client are.
+
+    Args:
+        client: the client of the store that the models are in.
+        registry_uri: where the registry is.
+    """
+    from mlflow import MlflowClient
+
+    registry = MlflowClient(client.tracking_uri, registry_uri=registry_uri)
+    if registry_uri.startswith(_HTTP):
+        bounds = getattr(client._tracking_client, "request_bounds", None) or _bounds(_TIMEOUT, 0)
+        bounded = _bounded_registry(registry_uri, client.tracking_uri, bounds)
+        registry._registry_client_lazy = bounded  # type: ignore[attr-defined]
+    return registry
 
 
 def import_store(tracking_uri: str) -> None:
@@ -55,7 +73,7 @@ def import_store(tracking_uri: str) -> None:
     from importlib import import_module
 
     imported = len(sys.modules)
-    kind = "rest_store" if tracking_uri.startswith(("http://", "https://")) else "sqlalchemy_store"
+    kind = "rest_store" if tracking_uri.startswith(_HTTP) else "sqlalchemy_store"
     with seldom_collected():
         for module in (f"tracking.{kind}", "artifact.artifact_repository_registry"):
             import_module(f"mlflow.store.{module}")
@@ -105,30 +123,37 @@ def is_final(failure: Exception) -> bool:
     return isinstance(failure, MlflowException) and failure.error_code in _FINAL
 
 
-def _bounded(tracking_uri: str, timeout: float, retries: int) -> Any:
+def _bounds(timeout: float, retries: int) -> dict[str, Any]:
+    """Return what keeps a request of MLflow's short."""
+    given = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT")
+    return {"max_retries": retries, "timeout": float(given or timeout), "raise_on_status": False}
+
+
+def _bounded(tracking_uri: str, bounds: Mapping[str, Any]) -> Any:
     """Return MLflow's tracking client over a REST store whose requests end in time."""
     from mlflow.tracking._tracking_service.client import TrackingServiceClient
 
     class BoundedClient(TrackingServiceClient):
-        store = _bounded_store(tracking_uri, timeout, retries)
+        store = _bounded_store(tracking_uri, bounds)
+        request_bounds: Mapping[str, Any]
 
         def _log_url(self, run_id: str) -> None:
             """Print MLflow's links to a run that ends, but not the password that they would show."""
             if masked(tracking_uri) == tracking_uri:
                 super()._log_url(run_id)  # type: ignore[no-untyped-call]
 
-    return BoundedClient(tracking_uri)  # type: ignore[no-untyped-call]
+    bounded = BoundedClient(tracking_uri)  # type: ignore[no-untyped-call]
+    bounded.request_bounds = bounds
+    return bounded
 
 
-def _bounded_store(tracking_uri: str, timeout: float, retries: int) -> Any:
+def _bounded_store(tracking_uri: str, bounds: Mapping[str, Any]) -> Any:
     """Return MLflow's REST store with requests that end in time."""
     from mlflow.store.tracking.rest_store import RestStore
     from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.proto_json_utils import parse_dict
     from mlflow.utils.rest_utils import http_request, verify_rest_response
 
     send: Any = http_request
-    bounds: dict[str, Any] = {"max_retries": retries, "timeout": timeout, "raise_on_status": False}
 
     class BoundedStore(RestStore):
         def _call_endpoint(
@@ -140,13 +165,8 @@ def _bounded_store(tracking_uri: str, timeout: float, retries: int) -> Any:
             response_proto: Any = None,
         ) -> Any:
             found, method = (self._V3_METHOD_TO_INFO if api in self._V3_APIS else self._METHOD_TO_INFO)[api]
-            path = endpoint or found
-            body = {} if json_body is None else {"params" if method == "GET" else "json": _loaded(json_body)}
-            answer = send(self.get_host_creds(), path, method, **bounds, **body)
             message = response_proto or api.Response()
-            if answer.status_code != 204:
-                parse_dict(verify_rest_response(answer, path).json(), message)  # type: ignore[no-untyped-call]
-            return message
+            return _answer(self.get_host_creds(), endpoint or found, method, json_body, message, bounds=bounds)
 
         def log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
             """Store points without building a message of each first; what else there is goes MLflow's own way."""
@@ -157,6 +177,38 @@ def _bounded_store(tracking_uri: str, timeout: float, retries: int) -> Any:
                 verify_rest_response(send(self.get_host_creds(), _LOG_BATCH, "POST", **bounds, json=body), _LOG_BATCH)
 
     return BoundedStore(partial(get_default_host_creds, tracking_uri))  # type: ignore[no-untyped-call]
+
+
+def _bounded_registry(registry_uri: str, tracking_uri: str, bounds: Mapping[str, Any]) -> Any:
+    """Return MLflow's registry client over a REST store whose requests end in time."""
+    from mlflow.store.model_registry.rest_store import RestStore
+    from mlflow.tracking._model_registry.client import ModelRegistryClient
+    from mlflow.utils.credentials import get_default_host_creds
+
+    class BoundedStore(RestStore):
+        def _call_endpoint(
+            self, api: Any, json_body: Any, call_all_endpoints: bool = False, extra_headers: Any = None
+        ) -> Any:
+            path, method = self._get_endpoint_from_method(api)  # type: ignore[no-untyped-call]
+            return _answer(self.get_host_creds(), path, method, json_body, api.Response(), bounds=bounds)
+
+    class BoundedClient(ModelRegistryClient):
+        store = BoundedStore(partial(get_default_host_creds, registry_uri))  # type: ignore[no-untyped-call]
+
+    return BoundedClient(registry_uri, tracking_uri)  # type: ignore[no-untyped-call]
+
+
+def _answer(creds: Any, path: str, method: str, json_body: Any, message: Any, *, bounds: Mapping[str, Any]) -> Any:
+    """Send a request, and return the message with its answer in it."""
+    from mlflow.utils.proto_json_utils import parse_dict
+    from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+    send: Any = http_request
+    body = {} if json_body is None else {"params" if method == "GET" else "json": _loaded(json_body)}
+    answer = send(creds, path, method, **bounds, **body)
+    if answer.status_code != 204:
+        parse_dict(verify_rest_response(answer, path).json(), message)  # type: ignore[no-untyped-call]
+    return message
 
 
 def _loaded(body: Any) -> Any:

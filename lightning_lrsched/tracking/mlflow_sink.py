@@ -50,22 +50,19 @@ class MlflowSink:
         self._owned = owned
         # SQL stores keep one row per (run, key, timestamp, step, value). The file store appends whatever it gets.
         self._appends = "://" not in client.tracking_uri or client.tracking_uri.startswith("file:")
+        self._had: dict[str, int] | None = None  # last step of each curve; None where that must be asked for
         self._alone = Lock() if self._appends else nullcontext()  # a reader there can meet a half-written file
         self._remote = client.tracking_uri.startswith(("http://", "https://"))
 
     def write(self, points: Sequence[Point]) -> None:
         """Store points in one request."""
-        from mlflow.entities import Metric
-
         with self._alone:
             if self._appends:
-                points = self._missing(points)
-            if points and self._remote:
+                self._append(points)
+            elif points and self._remote:
                 store_of(self.client).log_batch(self.run_id, points, [], [])  # they become JSON as they are
             elif points:
-                with seldom_collected():
-                    metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
-                    store_of(self.client).log_batch(self.run_id, metrics, [], [])
+                self._store(points)
 
     def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Store params (cut to what MLflow takes) and tags. MLflow never changes a param: a new value becomes a tag."""
@@ -106,12 +103,29 @@ class MlflowSink:
         """Return whether MLflow has refused for a reason that time does not heal."""
         return is_final(failure)
 
-    def _missing(self, points: Sequence[Point]) -> list[Point]:
-        """Return the points that the run does not have."""
-        keys = {point.key for point in points}
+    def _append(self, points: Sequence[Point]) -> None:
+        """Store the points that the run does not have.
+
+        A curve's file is read only where it can have one of them: nobody else writes steps that are later than its
+        last one. After a failure nobody knows how far the writing came.
+        """
+        had, self._had = self._had or dict(self.last_steps()), None
         there = {
             (key, metric.step, metric.timestamp)
-            for key in keys
+            for key in {point.key for point in points if point.step <= had.get(point.key, -1)}
             for metric in self.client.get_metric_history(self.run_id, key)
         }
-        return [point for point in points if (point.key, point.step, point.timestamp) not in there]
+        missing = [point for point in points if (point.key, point.step, point.timestamp) not in there]
+        if missing:
+            self._store(missing)
+        for point in missing:
+            had[point.key] = max(point.step, had.get(point.key, point.step))
+        self._had = had
+
+    def _store(self, points: Sequence[Point]) -> None:
+        """Store points through this process's own store."""
+        from mlflow.entities import Metric
+
+        with seldom_collected():
+            metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
+            store_of(self.client).log_batch(self.run_id, metrics, [], [])

@@ -5,12 +5,13 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.masking import masked
+from lightning_lrsched.tracking.last_fit import Fit, last_fit, note_last_fit
 from lightning_lrsched.tracking.late_sink import LateSink
 from lightning_lrsched.tracking.mlflow_client import context_tags, is_final, open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
+_NO_PATHS = ("databricks", "databricks-uc", "uc")  # what MLflow takes for a store without a scheme
 TOKEN = "lrsched.fit"
-LAST_FIT = "lrsched.last_fit"
 RESUMED_FROM = "lrsched.resumed_from"
 PARENT = "mlflow.parentRunId"  # by it MLflow shows a run as the child of another
 
@@ -92,6 +93,7 @@ class Target:
             "run_name": self.run_name,
             "run_token": self.token,
             "context": dict(self.context),
+            "comes_from": None if self.earlier is None else asdict(self.earlier),
         }
 
 
@@ -137,7 +139,7 @@ def pick_target(
     for logger in loggers:
         client = getattr(logger, "experiment", None)
         if isinstance(client, MlflowClient):
-            return Target(client.tracking_uri, str(getattr(logger, "run_id")), earlier=earlier)  # noqa: B009 - no common type
+            return Target(_absolute(client.tracking_uri), str(getattr(logger, "run_id")), earlier=earlier)  # noqa: B009 - no common type
     mlflow = sys.modules["mlflow"]
     active = mlflow.active_run() if tracking_uri is None else None
     run_id = os.environ.get("MLFLOW_RUN_ID") if active is None else active.info.run_id
@@ -159,26 +161,28 @@ def pick_target(
 def sink_for(
     target: Target,
     request_timeout: float,
-    fit: str,
+    fit: Fit,
     tell: Callable[[str], None],
-    opened: Callable[[str, str], None] = lambda run_id, experiment: None,
+    opened: Callable[[str, str, Fit | None], None] = lambda run_id, experiment, before: None,
 ) -> LateSink:
     """Return the sink of a run. It is opened by who writes first, so that a server that hangs keeps nobody waiting.
 
     Args:
         target: the run.
         request_timeout: seconds a request may take.
-        fit: a name of this fit; the run's tag says which fit was the last one to write to it.
+        fit: this fit: the run will know it as the last one that wrote to it.
         tell: called with a message when a run cannot be gone on with.
-        opened: called with the run's id and the name of its experiment when it is open.
+        opened: called, when it is open, with the run's id, the name of its experiment, and the fit that was its last
+            one until now.
     """
 
     def open_sink() -> MlflowSink:
         client = open_client(target.uri, request_timeout)
         run_id = target.run_id if not target.owned else _own_run(client, target, tell)
         assert run_id is not None
-        client.set_tag(run_id, LAST_FIT, fit, synchronous=True)
-        opened(run_id, client.get_experiment(client.get_run(run_id).info.experiment_id).name)
+        run = client.get_run(run_id)
+        opened(run_id, client.get_experiment(run.info.experiment_id).name, last_fit(run))
+        note_last_fit(client, run_id, fit)
         return MlflowSink(client, run_id, owned=target.owned)
 
     return LateSink(target.uri, open_sink, target.run_id)
@@ -220,20 +224,34 @@ def _own_run(client: "MlflowClient", target: Target, tell: Callable[[str], None]
         if target.resume:
             client.update_run(found.info.run_id, status="RUNNING")
         return str(found.info.run_id)
-    if earlier is not None and earlier.owned:
-        other = find_experiment(client, earlier.experiment, earlier.experiment_id)
-        before = found or find_run(client, earlier.run_id, other, earlier.token)
-        came_from = earlier.run_id if before is None else before.info.run_id
+    if earlier is not None:
+        came_from, origin = come_from(client, earlier, found)
         if target.resume and came_from is not None:
             store = masked(target.uri)
             tell(f"The run {came_from} of the checkpoint is not in {store} any more: a new one begins")
             tags[TOKEN] = uuid.uuid4().hex
-        tags |= {} if came_from is None else {RESUMED_FROM: came_from}
-        tags |= {} if before is None else {PARENT: before.info.run_id}
-    elif earlier is not None and earlier.run_id is not None:
-        tags |= {RESUMED_FROM: earlier.run_id}
+        tags |= origin
     experiment_id = experiment_id or client.create_experiment(str(target.experiment))
     return open_run(client, experiment_id, target.run_name or _fresh_name(), tags)
+
+
+def come_from(
+    client: "MlflowClient", earlier: Earlier, found: "Run | None" = None
+) -> tuple[str | None, dict[str, str]]:
+    """Return the run that a new one comes from, and the tags that say so; MLflow shows it as the child of one of ours.
+
+    Args:
+        client: the store of the new run.
+        earlier: the run of the checkpoint.
+        found: that run, where it has been found, also if it is deleted.
+    """
+    before = found
+    if before is None and earlier.owned:
+        other = find_experiment(client, earlier.experiment, earlier.experiment_id)
+        before = find_run(client, earlier.run_id, other, earlier.token)
+    run_id = earlier.run_id if before is None else str(before.info.run_id)
+    tags = {} if run_id is None else {RESUMED_FROM: run_id}
+    return run_id, tags if before is None else tags | {PARENT: str(before.info.run_id)}
 
 
 def open_run(client: "MlflowClient", experiment_id: str, run_name: str, tags: Mapping[str, str]) -> str:
@@ -247,11 +265,16 @@ def is_active(run: "Run") -> bool:
 
 
 def _absolute(uri: str) -> str:
-    """Return the URI of a sqlite file with its full path: it is opened later, and MLflow keeps open files by name."""
+    """Return the URI of a store of files with its full path.
+
+    It is opened later, MLflow keeps open files by name, and a replay may be started in another folder.
+    """
     scheme, found, path = uri.partition("sqlite:///")
-    if scheme or not found or path.startswith((":memory:", "file:")):
-        return uri
-    return f"sqlite:///{Path(path).absolute()}"
+    if found and not scheme:
+        return uri if path.startswith((":memory:", "file:")) else f"sqlite:///{Path(path).absolute()}"
+    if uri.startswith("file:") and not uri.startswith("file:/"):
+        return f"file:{Path(uri.removeprefix('file:')).absolute()}"
+    return uri if ":" in uri or uri in _NO_PATHS else str(Path(uri).absolute())
 
 
 def _fresh_name() -> str:

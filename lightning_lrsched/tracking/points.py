@@ -1,14 +1,21 @@
 """What a journal's records become: points. The same journal always becomes the same points."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning_lrsched.tracking.curve import Curve
+from lightning_lrsched.tracking.curve import Curve, shown
 from lightning_lrsched.tracking.journal import Steps
 from lightning_lrsched.tracking.sharing import Sharing
 from lightning_lrsched.tracking.sink import Point
 from lightning_lrsched.tracking.thinning import Thinner, Thinning
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
 
 _EVERY_MS = 10_000  # between two points of the throughput
 _AT_ONCE = 256  # steps that are thinned at once: each call costs some microseconds for each group
@@ -20,6 +27,7 @@ class _Layout:
     def __init__(self, fields: Mapping[str, Any], thinning: Thinning, after: Mapping[str, int]) -> None:
         self.optimizer = int(fields["optimizer"])
         self.keys: list[str] = list(fields["keys"])
+        self.shown = shown(self.keys)
         self.thinner = Thinner(thinning, fields["scales"])
         self.after = [after.get(key, -1) for key in self.keys]
         self.first = min(self.after)
@@ -28,8 +36,9 @@ class _Layout:
         self._held: dict[int, list[Point]] = {}
 
     def new(self, column: int, step: int, timestamp: int, value: float) -> list[Point]:
-        """Return a point, unless the run has its step."""
-        return [Point(self.keys[column], value, step, timestamp)] if step > self.after[column] else []
+        """Return a point, unless the run has its step, or no tracker takes its value."""
+        taken = step > self.after[column] and not math.isinf(value)
+        return [Point(self.keys[column], value, step, timestamp)] if taken else []
 
     def point(self, column: int, step: int, timestamp: int, value: float) -> list[Point]:
         """Return a point, but hold back one of a curve that follows another one so far."""
@@ -92,11 +101,11 @@ class Expander:
         thinning: which steps are kept.
         after: by key, the last step that the run has already: nothing up to it becomes a point.
         curves: where the curves for the picture are collected.
-        infinite: where the keys of values are collected that no tracker takes.
+        infinite: where the values that no tracker takes are counted, by key.
     """
 
     def __init__(
-        self, thinning: Thinning, after: Mapping[str, int], curves: dict[str, Curve], infinite: list[str]
+        self, thinning: Thinning, after: Mapping[str, int], curves: dict[str, Curve], infinite: Counter[str]
     ) -> None:
         """Begin with nothing."""
         self._thinning = thinning
@@ -165,16 +174,17 @@ class Expander:
     def _steps(self, layout: _Layout, steps: Steps) -> Iterator[Point]:
         if layout.optimizer == 0:
             yield from self._shared(steps)
-        for column, key in enumerate(layout.keys):
-            self._curves.setdefault(key, Curve()).extend(steps.axis, steps.values[:, column])
+        for column in layout.shown:
+            self._curves.setdefault(layout.keys[column], Curve()).extend(steps.axis, steps.values[:, column])
         axis, timestamps, values = steps.axis, steps.timestamps, steps.values
         if axis[0] <= layout.first:
             new = axis > layout.first
             axis, timestamps, values = axis[new], timestamps[new], values[new]
         if not len(axis):
             return
-        yield from layout.see(axis, timestamps, values)
-        rows = layout.thinner.kept(axis, values)
+        known = self._without_infinite(layout, values)
+        yield from layout.see(axis, timestamps, known)
+        rows = layout.thinner.kept(axis, known)
         for column in range(len(layout.keys)):
             for row in rows[column].tolist():
                 if row >= 0:
@@ -183,6 +193,17 @@ class Expander:
                     step, timestamp, value = layout.last[0], layout.last[1], layout.last[2][column]
                 yield from layout.point(column, step, timestamp, value)
         layout.last = int(axis[-1]), int(timestamps[-1]), values[-1].tolist()
+
+    def _without_infinite(self, layout: _Layout, values: "Floats") -> "Floats":
+        """Return values with NaN for infinite ones, which are counted."""
+        import numpy as np
+
+        infinite = np.isinf(values)
+        if not infinite.any():
+            return values
+        for column in np.flatnonzero(infinite.any(axis=0)).tolist():
+            self._infinite[layout.keys[column]] += int(infinite[:, column].sum())
+        return np.where(infinite, np.nan, values)
 
     def _shared(self, steps: Steps) -> Iterator[Point]:
         """Yield what is said of the first optimizer's steps for the whole fit: phase, cycle, steps a second."""
@@ -193,11 +214,12 @@ class Expander:
         self._last = int(steps.axis[-1]), int(steps.timestamps[-1])
         window = self._window or first
         at = 0
-        while len(later := (steps.timestamps[at:] >= window[1] + _EVERY_MS).nonzero()[0]):
+        tens = steps.timestamps // _EVERY_MS  # by the clock: the same wherever the reading of a journal begins
+        while len(later := (tens[at:] > window[1] // _EVERY_MS).nonzero()[0]):
             row = at + int(later[0])
             self._counted += row - at
             step, now = int(steps.axis[row]), int(steps.timestamps[row])
-            if self._counted:
+            if self._counted and now - window[1] >= _EVERY_MS // 2:  # less says nothing
                 yield from self._new("throughput/steps_per_second", self._counted * 1000 / (now - window[1]), step, now)
             window, self._counted, at = (step, now), 0, row
         self._counted += len(steps.axis) - at
@@ -206,7 +228,7 @@ class Expander:
     def _metrics(self, part: Mapping[str, Any]) -> Iterator[Point]:
         for key, value in part["values"].items():
             if math.isinf(value):
-                self._infinite.append(key)
+                self._infinite[key] += 1
             else:
                 yield from self._new(key, value, part["axis"], part["timestamp"])
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from lightning_lrsched.tracking.mlflow_client import open_registry
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
@@ -114,9 +116,7 @@ def _rank(version: "ModelVersion") -> tuple[float, int]:
 
 def _registry(client: "MlflowClient") -> "MlflowClient":
     """Return a client whose registry is that of ``MLFLOW_REGISTRY_URI``, or else where its runs are."""
-    from mlflow import MlflowClient
-
-    return MlflowClient(client.tracking_uri, registry_uri=_registry_uri(client))
+    return open_registry(client, _registry_uri(client))
 
 
 def _registry_uri(client: "MlflowClient") -> str:

@@ -1,6 +1,5 @@
 """Replay: brings to MLflow what a fit has left in its spool. It can be stopped and begun again at any moment."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,10 @@ from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.background import Pace
 from lightning_lrsched.tracking.delivery import Delivery
+from lightning_lrsched.tracking.last_fit import Fit, last_fit, note_last_fit
 from lightning_lrsched.tracking.mlflow_client import open_client
 from lightning_lrsched.tracking.mlflow_sink import MlflowSink
-from lightning_lrsched.tracking.pick import LAST_FIT, TOKEN, find_experiment, find_run, is_active, open_run
+from lightning_lrsched.tracking.pick import TOKEN, Earlier, come_from, find_experiment, find_run, is_active, open_run
 from lightning_lrsched.tracking.sink import Point, PointSink, Sink
 from lightning_lrsched.tracking.spool import Spool, SpoolError, spools
 from lightning_lrsched.tracking.thinning import Thinning
@@ -81,25 +81,38 @@ def replay(
         uri = _uri(spool, tracking_uri)
         client = open_client(uri, request_timeout, retries=3)
         sink = MlflowSink(client, _run(client, spool, any_experiment=any_experiment), owned=True)
-        done = deliver(spool, sink, progress)
+        known = last_fit(client.get_run(sink.run_id))
+        last = spool.fit.is_last(known)
+        if last:  # before its points: an earlier fit that is delivered later must leave them as they are
+            note_last_fit(client, sink.run_id, spool.fit)
+        delivery = deliver_points(spool, sink, progress, last=last)
+        deliver_rest(spool, sink, delivery)
+        status = _finish(spool, sink, delivery.status, known) if last else None
     except BaseException:
         spool.release()
         raise
     spool.remove()
-    return done
+    return Replayed(sink.run_id, delivery.written, delivery.unread, status, delivery.unpacked)
 
 
-def deliver(
+def deliver_points(
     spool: Spool,
     sink: MlflowSink,
     progress: Callable[[int], None] = lambda points: None,
     pace: Pace | None = None,
-) -> Replayed:
-    """Bring everything in a spool to a sink, beside a training at a pace; the spool is left as a shell."""
-    points: PointSink = sink
-    ended = spool.written()
-    if _last_fit(spool, sink) != spool.manifest["token"]:
-        points = Gaps(sink)
+    *,
+    last: bool,
+) -> Delivery:
+    """Bring every point in a spool to a sink.
+
+    Args:
+        spool: the spool.
+        sink: its run.
+        progress: called with the number of points that were written so far.
+        pace: how fast to go beside a training; None for as fast as possible.
+        last: whether no later fit has written to the run.
+    """
+    points: PointSink = sink if last else Gaps(sink)
     delivery = Delivery(points, spool, None, thinning_of(spool), known_steps(spool, sink), pace=pace)
     while delivery.fill():
         delivery.push(more=True)
@@ -107,8 +120,22 @@ def deliver(
     delivery.finish()
     delivery.push()
     progress(delivery.written)
+    return delivery
+
+
+def deliver_rest(spool: Spool, sink: MlflowSink, delivery: Delivery) -> None:
+    """Do what a fit has left besides its points: tasks, picture, packed steps. The spool is left as a shell.
+
+    Args:
+        spool: the spool.
+        sink: its run.
+        delivery: what has brought its points there.
+
+    Raises:
+        SpoolError: if a task cannot be read, or its checkpoint is gone.
+    """
     for path in spool.tasks():
-        task = json.loads(path.read_text(encoding="utf-8"))
+        task = spool.read(path)
         try:
             tasks.perform(task, sink)
         except FileNotFoundError as gone:
@@ -119,8 +146,6 @@ def deliver(
         tasks.upload_curve(sink, delivery.curves, title, picture)
     for path in spool.files():
         sink.upload(path, tasks.STEPS_FOLDER)
-    status = _finish(spool, sink, delivery.status, ended)
-    return Replayed(sink.run_id, delivery.written, delivery.unread, status, delivery.unpacked)
 
 
 def thinning_of(spool: Spool) -> Thinning:
@@ -178,6 +203,8 @@ def _run(client: "MlflowClient", spool: Spool, *, any_experiment: bool) -> str:
                 f"(mlflow runs restore --run-id {which}), or pass another --tracking-uri"
             )
         tags = {TOKEN: str(facts.get("run_token")), **facts.get("context", {})}
+        if facts.get("comes_from"):
+            tags |= come_from(client, Earlier(**facts["comes_from"]))[1]
         return open_run(client, experiment_id or client.create_experiment(str(name)), str(facts.get("run_name")), tags)
     experiment = client.get_experiment(found.info.experiment_id).name
     expected = facts.get("experiment_found", name)
@@ -191,29 +218,26 @@ def _run(client: "MlflowClient", spool: Spool, *, any_experiment: bool) -> str:
     return str(found.info.run_id)
 
 
-def _finish(spool: Spool, sink: MlflowSink, status: str | None, ended: int) -> str | None:
-    """Set the run's status to what the fit has ended with, and when; a fit that left no end was killed.
+def _finish(spool: Spool, sink: MlflowSink, status: str | None, known: Fit | None) -> str | None:
+    """Set the run's status to what its last fit has ended with, and when; a fit that left no end was killed.
 
-    A run that another fit goes on with, or that is not ours, is left as it is.
+    What it was set to for an earlier fit (the last one that it knew of, or one that ended before this one began) does
+    not hold any more. What it was set to since, and a run that is not ours, are left as they are.
     """
-    if not _owned(spool) or _last_fit(spool, sink) != spool.manifest["token"]:
+    if not _owned(spool):
         return None
-    if sink.client.get_run(sink.run_id).info.status != "RUNNING":
+    info = sink.client.get_run(sink.run_id).info
+    before = known is not None and known.token != spool.fit.token
+    if not before and info.status != "RUNNING" and (info.end_time or 0) >= spool.fit.began:
         return None
     status = status or "KILLED"
-    sink.finish(status, ended)
+    sink.finish(status, spool.written())
     return status
 
 
 def _owned(spool: Spool) -> bool:
     """Return whether the run of a spool is ours."""
     return spool.manifest.get("experiment") is not None or spool.manifest.get("experiment_id") is not None
-
-
-def _last_fit(spool: Spool, sink: MlflowSink) -> str:
-    """Return which fit was the last one to write to the run."""
-    tags = sink.client.get_run(sink.run_id).data.tags
-    return str(tags.get(LAST_FIT, spool.manifest["token"]))
 
 
 class Gaps:
@@ -224,14 +248,21 @@ class Gaps:
     """
 
     def __init__(self, sink: MlflowSink) -> None:
-        """Know of no curve yet."""
+        """Know where every curve ends, and nothing of what is before."""
         self.batch_size = sink.batch_size
         self._sink = sink
+        self._last: Mapping[str, int] = sink.last_steps()
         self._there: dict[str, set[int]] = {}
 
     def write(self, points: Sequence[Point]) -> None:
         """Store those points whose step is not there."""
-        for key in {point.key for point in points} - set(self._there):
-            history = self._sink.client.get_metric_history(self._sink.run_id, key)
-            self._there[key] = {metric.step for metric in history}
-        self._sink.write([point for point in points if point.step not in self._there[point.key]])
+        self._sink.write([point for point in points if not self._has(point)])
+
+    def _has(self, point: Point) -> bool:
+        """Return whether the run has the step of a point. A curve is read if it has a later one: that may be long."""
+        if point.step > self._last.get(point.key, -1):
+            return False
+        if point.key not in self._there:
+            history = self._sink.client.get_metric_history(self._sink.run_id, point.key)
+            self._there[point.key] = {metric.step for metric in history}
+        return point.step in self._there[point.key]

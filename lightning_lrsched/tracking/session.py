@@ -4,16 +4,20 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.background import Pace
+from lightning_lrsched.tracking.last_fit import Fit
 from lightning_lrsched.tracking.mlflow_client import import_store
-from lightning_lrsched.tracking.mlflow_sink import MOST_POINTS
+from lightning_lrsched.tracking.mlflow_sink import MOST_POINTS, MlflowSink
 from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
-from lightning_lrsched.tracking.replay import deliver, known_steps
+from lightning_lrsched.tracking.replay import deliver_points, deliver_rest, known_steps
 from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, spools
 from lightning_lrsched.tracking.writer import Settings, Writer
+
+_MOST_TOLD = 3  # keys that a message names
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,10 @@ class Session:
         self.target = target
         self._options = options
         self._tell = tell
+        self._before: Fit | None = None
+        self._left_alone: set[Path] = set()  # spools of earlier fits that were tried, and told
         self._spool = self._make_spool()
-        fit = target.token if self._spool is None else str(self._spool.manifest["token"])
+        fit = Fit(target.token, _now()) if self._spool is None else self._spool.fit
         self.sink = sink_for(target, options.request_timeout, fit, tell, self._note_run)
         self.writer = Writer(self.sink, self._spool, tell, options.settings, self._prepare)
 
@@ -83,8 +89,7 @@ class Session:
         self.sink.batch_size = MOST_POINTS  # no step waits any more
         if writer.close(timeout, status):
             if writer.infinite_values:
-                count, key = len(writer.infinite_values), writer.infinite_values[0]
-                self._tell(f"MLflow takes no infinite values: {count} of {key!r} were left out")
+                self._tell(f"MLflow takes no infinite values: {_counted(writer.infinite_values)} were left out")
             if writer.unpacked:
                 self._tell(f"schedule/steps lacks some steps ({writer.unpacked}); MLflow has every point")
             return None
@@ -104,7 +109,7 @@ class Session:
         """Return a spool, or None, told, where none can be written."""
         target, settings = self.target, self._options.settings
         facts = target.facts() | {
-            "created": time.time_ns() // 1_000_000,
+            "created": _now(),
             "title": settings.title,
             "picture": settings.picture,
             "thinning": [settings.thinning.every, settings.thinning.tolerance],
@@ -126,8 +131,9 @@ class Session:
         earlier = self.target.earlier
         return earlier is not None and (self.target.resume or earlier.run_id == self.target.run_id)
 
-    def _note_run(self, run_id: str, experiment: str) -> None:
-        """Have the spool say which run it is of."""
+    def _note_run(self, run_id: str, experiment: str, before: Fit | None) -> None:
+        """Have the spool say which run it is of, and keep which fit wrote to it before."""
+        self._before = before
         if self._spool is not None:
             with suppress(OSError):  # a full disk has been told by the journal
                 self._spool.note(run_id=run_id, experiment_found=experiment)
@@ -139,23 +145,34 @@ class Session:
         sink = self.sink.opened()
         own = None if self._spool is None else self._spool.folder
         for folder in spools(self._options.spool_dir):
-            if folder != own:
-                self._take_over(folder, sink.run_id, pace)
+            if folder != own and folder not in self._left_alone:
+                self._take_over(folder, sink, pace)
         return sink.last_steps() if self._spool is None else known_steps(self._spool, sink)
 
-    def _take_over(self, folder: Path, run_id: str, pace: Pace) -> None:
-        """Deliver the spool of an earlier fit, if it is of this run and nobody else does."""
+    def _take_over(self, folder: Path, sink: MlflowSink, pace: Pace) -> None:
+        """Deliver the spool of an earlier fit, if it is of this run and nobody else does.
+
+        Its points must be there before this fit goes on with them. What else it has may be refused for good, and
+        keeps nothing waiting: that is told, and left for a replay.
+        """
         try:
             spool = Spool.open(folder)
         except SpoolError:
             return
         try:
             same_token = spool.manifest.get("run_token") == self.target.token
-            if spool.manifest.get("run_id") == run_id or same_token:
-                deliver(spool, self.sink.opened(), pace=pace)
+            if spool.manifest.get("run_id") == sink.run_id or same_token:
+                last = spool.fit.is_last(self._before)  # this fit has written nothing yet
+                delivery = deliver_points(spool, sink, pace=pace, last=last)
+                try:
+                    deliver_rest(spool, sink, delivery)
+                except Exception as refused:  # whatever a store, a disk or a network can raise
+                    raise SpoolError(str(refused).strip() or type(refused).__name__) from refused
                 spool.remove()
         except SpoolError as left:
-            self._tell(f"An earlier fit of this run has left {folder}: {left}")
+            self._left_alone.add(folder)
+            why = f"An earlier fit of this run has left something in {folder}: {str(left).splitlines()[0]}."
+            self._tell(f"{why} Deliver it with: lrsched replay {folder}")
         finally:
             spool.release()
 
@@ -163,3 +180,15 @@ class Session:
 def spool_parent(root: str | Path) -> Path:
     """Return the folder of the spools in a training's folder; in the working directory where that is remote."""
     return (Path.cwd() if "://" in str(root) else Path(root).absolute()) / FOLDER
+
+
+def _counted(values: Mapping[str, int]) -> str:
+    """Return how many values there are of each key, of the first ones where there are many."""
+    shown = ", ".join(f"{count} of {key!r}" for key, count in islice(values.items(), _MOST_TOLD))
+    more = len(values) - _MOST_TOLD
+    return f"{shown} and those of {more} more" if more > 0 else shown
+
+
+def _now() -> int:
+    """Return the time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000

@@ -78,5 +78,13 @@ def key_of(*names: object) -> str:
     >>> key_of("lr", "SGD", "head/out")
     'lr/SGD/head:2f:out'
     """
-    key = "/".join(map(key_part, names))
-    return key if len(key) <= _LONGEST_KEY else f"{key[: _LONGEST_KEY - 17]}:{sha256(key.encode()).hexdigest()[:16]}"
+    return _cut("/".join(map(key_part, names)), _LONGEST_KEY)
+
+
+def metric_key(name: str) -> str:
+    """Return a metric's name as a key; there is room before it for the longest of ``cycle/``, ``checkpoint/``, ..."""
+    return _cut("/".join(map(key_part, name.split("/"))), _LONGEST_KEY - len("checkpoint/"))
+
+
+def _cut(key: str, longest: int) -> str:
+    return key if len(key) <= longest else f"{key[: longest - 17]}:{sha256(key.encode()).hexdigest()[:16]}"

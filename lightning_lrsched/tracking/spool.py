@@ -1,5 +1,6 @@
 """The spool: a folder, private to the user, with all of a fit that the tracking server has not taken yet."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning_lrsched.tracking.journal import segment_path, segments
+from lightning_lrsched.tracking.last_fit import Fit
 
 FOLDER = "lrsched_spool"
 _MANIFEST = "spool.json"
 _MARK = struct.Struct("<qq")
 _IN_USE: set[Path] = set()
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _LOOK = 0.05  # seconds between two tries to open a spool that is in use
 
 
@@ -53,8 +56,7 @@ class Spool:
         """
         token = uuid.uuid4().hex
         folder = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{token[:6]}"
-        parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
+        _make(folder)
         try:
             for name in ("tasks", "steps"):
                 (folder / name).mkdir(mode=0o700)
@@ -91,17 +93,25 @@ class Spool:
     def _open_now(cls, folder: Path) -> "Spool":
         """Open a spool, or say why not."""
         try:
+            owner = folder.stat().st_uid
             manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise SpoolError(f"{folder} is no spool: {error}") from error
         if not isinstance(manifest, dict) or not isinstance(manifest.get("token"), str):
             raise SpoolError(f"{folder} is no spool: its {_MANIFEST} has no token")
+        if os.getuid() not in (owner, 0):  # it could send our credentials anywhere, and any file of ours
+            raise SpoolError(f"{folder} belongs to another user: only what is your own is delivered")
         try:
             return cls(folder, manifest, _locked(folder))
         except BlockingIOError as error:
             raise SpoolInUse(f"{folder} is in use: its training, or another replay, is still running") from error
         except OSError as error:
             raise SpoolError(f"{folder} cannot be used: {error}") from error
+
+    @property
+    def fit(self) -> Fit:
+        """The fit that it is of."""
+        return Fit(self.manifest["token"], self.manifest.get("created", 0))
 
     def note(self, **facts: Any) -> None:
         """Add facts to the manifest."""
@@ -116,6 +126,19 @@ class Spool:
             json.dump(content, file)
         part.rename(path)
         return path
+
+    def read(self, path: Path) -> Any:
+        """Return what a JSON file of the folder holds.
+
+        Raises:
+            SpoolError: if it is not whole.
+        """
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise SpoolError(
+                f"{path} is not whole ({error}), as after a crash of the machine; to go on without it: rm {path}"
+            ) from error
 
     def mark(self, segment: int, offset: int) -> None:
         """Remember that everything before an offset of a segment was delivered."""
@@ -173,10 +196,12 @@ def spools(parent: Path) -> Iterator[Path]:
 def _locked(folder: Path) -> int:
     """Return the open lock file of a folder; the kernel lets go of it when the process ends, however it ends.
 
-    It is a lock of the process (``lockf``): workers that are forked from it do not hold it.
+    It is a lock of the process (``lockf``): workers that are forked from it do not hold it. Some network file systems
+    have none: there only the fits of one process know of each other.
 
     Raises:
         BlockingIOError: if another process, or another fit of this one, has it.
+        OSError: if it cannot be locked otherwise.
     """
     import fcntl  # not there on Windows, where `MLflowTracker` refuses and the rest of the package works
 
@@ -186,7 +211,20 @@ def _locked(folder: Path) -> int:
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        os.close(fd)
-        raise BlockingIOError(str(folder)) from error
+        if error.errno not in _NO_LOCKS:  # there, a spool without a lock is better than none
+            os.close(fd)
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise BlockingIOError(str(folder)) from error
+            raise
     _IN_USE.add(folder.resolve())
     return fd
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and the one around it, which the end of another fit can remove between the two."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileNotFoundError:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)

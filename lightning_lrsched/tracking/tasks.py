@@ -18,11 +18,6 @@ def describe(params: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, An
     return {"do": "describe", "params": dict(params), "tags": dict(tags)}
 
 
-def upload(path: Path, folder: str) -> dict[str, Any]:
-    """Return the task to store a file in a folder of the run."""
-    return {"do": "upload", "path": str(path.absolute()), "folder": folder}
-
-
 def text(name: str, content: str) -> dict[str, Any]:
     """Return the task to store a text as a file."""
     return {"do": "text", "name": name, "content": content}
@@ -37,8 +32,6 @@ def perform(task: Mapping[str, Any], sink: Sink) -> None:
     match task:
         case {"do": "describe", "params": params, "tags": tags}:
             sink.describe(params, tags)
-        case {"do": "upload", "path": path, "folder": folder}:
-            sink.upload(Path(path), folder)
         case {"do": "text", "name": name, "content": content}:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / Path(name).name
@@ -57,8 +50,7 @@ def perform(task: Mapping[str, Any], sink: Sink) -> None:
 
 def upload_curve(sink: Sink, curves: Mapping[str, Curve], title: str, name: str) -> None:
     """Store the picture of the lr curves; nothing where matplotlib is not installed or no step was taken."""
-    shown = {key: curve for key, curve in curves.items() if key.startswith("lr/")}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        if shown and draw(shown, title, path):
+        if curves and draw(curves, title, path):
             sink.upload(path, _FOLDER)

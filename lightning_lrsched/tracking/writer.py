@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -142,9 +142,9 @@ class Writer:
         return done
 
     @property
-    def infinite_values(self) -> Sequence[str]:
-        """Keys of values that no tracker takes, one for each value."""
-        return () if self._delivery is None else self._delivery.infinite
+    def infinite_values(self) -> Mapping[str, int]:
+        """How many values no tracker takes, by key."""
+        return {} if self._delivery is None else self._delivery.infinite
 
     @property
     def unpacked(self) -> str:
@@ -214,7 +214,9 @@ class Writer:
     def _do_jobs(self, pace: Pace) -> None:
         """Do jobs until the fit is over and all points were delivered or given up."""
         points = self._threads[0]
-        while not (self._closing.is_set() and not self._jobs and not points.is_alive()):
+        while time.monotonic() < self._deadline:
+            if self._closing.is_set() and not self._jobs and not points.is_alive():
+                return
             if not self._jobs:
                 points.join(_LOOK) if self._closing.is_set() else self._awake.wait(_LOOK)
                 self._awake.clear()
@@ -231,6 +233,7 @@ class Writer:
                 with suppress(OSError):  # a disk that fails: to do it again changes nothing
                     path.unlink(missing_ok=True)
             pace.rest()
+        points.join()  # it may have a last request running, and uses the spool
 
     def _conclude(self) -> None:
         """Store the files of the whole fit, and end the run."""

@@ -5,10 +5,11 @@ from typing import Any
 
 import lightning as L
 import pytest
+import torch
 from lightning.pytorch import callbacks as lightning_callbacks
 from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 
-from lightning_lrsched import Cosine, LearningRateScheduler, Plateau
+from lightning_lrsched import Cosine, LearningRateScheduler, Plateau, RunLength
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer
 from tests.callbacks.test_resume import Saves
 
@@ -50,6 +51,31 @@ def test_stochastic_weight_averaging_resumes_before_and_inside_its_phase(
     else:
         rest, _ = leg(tmp_path, first, path=path)
     assert rest.group() == pytest.approx(whole.group()[saved_after * BATCHES :], rel=1e-12)
+
+
+class Normed(Tiny):
+    """Has a batch norm, for which SWA adds an epoch without steps to the run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return super().training_step(batch, batch_idx) + 0.0 * self.norm(batch).sum()
+
+
+@swa_says
+@both_orders
+@pytest.mark.filterwarnings("ignore:Another callback replaced the scheduler of LearningRateScheduler")
+def test_the_epoch_that_swa_adds_for_batch_norms_is_not_in_the_plan(
+    tmp_path: Path, stranger: Stranger, first: bool
+) -> None:
+    swa = StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=BEGINS + 1, annealing_epochs=2)
+    callback = LearningRateScheduler(Cosine(), warmup=2)
+    trainer = make_trainer(tmp_path, *ordered(first, swa, callback), stranger, max_epochs=EPOCHS)
+    trainer.fit(Normed(), loader(BATCHES, batch_size=2))
+    assert callback.run == RunLength(EPOCHS * BATCHES, BATCHES)
+    assert stranger.group()[: BEGINS * BATCHES] == expected(callback, BEGINS * BATCHES)
 
 
 class Averages(Callback):

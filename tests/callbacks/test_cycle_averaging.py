@@ -5,15 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
+from torch import Tensor
+from torch.nn import BatchNorm1d, Identity
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, TorchScheduler
 from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import LR, Tiny, loader, make_trainer
-from tests.callbacks.test_cycle_checkpoint import files, weight_in
+from tests.callbacks.test_cycle_checkpoint import Weights, files, weight_in
 from tests.callbacks.test_cycle_fuzz import rows_of
 
 EPOCHS, BATCHES = 6, 5
@@ -76,3 +79,74 @@ def test_the_plans_cycles_go_on_in_its_phase(tmp_path: Path) -> None:
     checkpoint = run(tmp_path / "whole", [LearningRateScheduler(SGDR(4))], first=True)
     ends = [row.end.step for row in checkpoint.finished_cycles if row.end is not None]
     assert ends == [4, 8, 12, 16, 20, 24, 28, 30]
+
+
+class SavesAfter(Callback):
+    """Saves a checkpoint when an epoch has ended."""
+
+    def __init__(self, epoch: int, path: Path) -> None:
+        self.epoch, self.path = epoch, path
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch == self.epoch:
+            trainer.save_checkpoint(self.path)
+
+
+class Itself(Tiny):
+    """Its validation loss is its weight, so that a score tells of which weights it is."""
+
+    def __init__(self, *, normed: bool) -> None:
+        super().__init__()
+        self.norm = BatchNorm1d(1) if normed else Identity()
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+        return super().training_step(self.norm(batch), batch_idx)
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        self.log("val_loss", self.weight.detach().sum())
+
+
+def averaged(
+    folder: Path, *others: Callback, normed: bool, period: int, first: bool, **given: Any
+) -> tuple[CycleCheckpoint, Itself, dict[int, float]]:
+    """Fit with averages, from the third epoch on, that are higher than the weights of the last one."""
+    swa = StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=3, annealing_epochs=2)
+    checkpoint, weights = CycleCheckpoint("val_loss", "max", dirpath=folder), Weights()
+    order: list[Callback] = [swa, checkpoint] if first else [checkpoint, swa]
+    callbacks = [LearningRateScheduler(SGDR(period)), weights, *order, *others]
+    module = Itself(normed=normed)
+    trainer = make_trainer(folder.parent, *callbacks, max_epochs=EPOCHS, val_check_interval=2)
+    trainer.fit(module, loader(BATCHES, 2), **given)
+    return checkpoint, module, weights.after
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["averaging first", "ours first"])
+@pytest.mark.parametrize("period", [4, 5], ids=["the run cuts a cycle", "the run ends with a cycle"])
+@pytest.mark.parametrize("normed", [False, True], ids=["plain", "with batch norm"])
+def test_a_score_lies_with_the_weights_that_it_is_of(tmp_path: Path, normed: bool, period: int, first: bool) -> None:
+    """Averages that were taken for the weights of the last step would be the best of its cycle."""
+    checkpoint, module, after = averaged(tmp_path / "cycles", normed=normed, period=period, first=first)
+    kept = [one for row in checkpoint.finished_cycles for one in row.kept]
+    assert [weight_in(one.path) for one in kept] == [after[one.step] for one in kept]
+    measured = [one for one in kept if one.score is not None]
+    assert [one.score for one in measured] == [after[one.step] for one in measured]
+    last = checkpoint.finished_cycles[-1]
+    assert last.end is not None
+    assert (last.end.step, last.end.epoch, last.complete) == (EPOCHS * BATCHES, EPOCHS - 1, period == 5)
+    assert module.weight.item() > after[EPOCHS * BATCHES]  # it is the average in the end
+
+
+@pytest.mark.parametrize("period", [4, 5], ids=["the run cuts a cycle", "the run ends with a cycle"])
+@pytest.mark.parametrize("epoch", [4, 5], ids=["before the last epoch", "before the pass for batch norm"])
+def test_a_run_resumed_before_the_averages_come_keeps_none_either(tmp_path: Path, epoch: int, period: int) -> None:
+    path = tmp_path / "saved" / "late.ckpt"
+    given: dict[str, Any] = {"normed": True, "period": period, "first": True}
+    whole, _, after = averaged(tmp_path / "whole", SavesAfter(epoch, path), **given)
+    listed = [(one.step, one.score) for row in whole.finished_cycles for one in row.kept]
+    resumed, module, _ = averaged(tmp_path / "whole", ckpt_path=path, weights_only=True, **given)
+    kept = [one for row in resumed.finished_cycles for one in row.kept]
+    assert [(one.step, one.score) for one in kept] == listed
+    assert [weight_in(one.path) for one in kept] == [after[one.step] for one in kept]
+    assert rows_of(resumed) == rows_of(whole)
+    assert files(tmp_path / "whole") == sorted(one.path for one in kept)
+    assert module.weight.item() > after[EPOCHS * BATCHES]

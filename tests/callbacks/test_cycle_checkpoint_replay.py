@@ -171,3 +171,20 @@ def test_a_second_fit_goes_on_with_the_cycle_that_the_first_left(
     trainer.fit(module)
     assert kept(halves) == kept(whole)
     assert files(tmp_path / "halves") == sorted(halves.best_model_paths)
+
+
+@pytest.mark.filterwarnings(NEVER_KEPT)
+@pytest.mark.parametrize("given", [{"save_partial": False}, {"monitor": "val_loss", "keep": "best"}])
+def test_a_second_fit_goes_on_with_a_cycle_of_which_the_first_kept_nothing(
+    tmp_path: Path, given: dict[str, Any]
+) -> None:
+    """Either the cut cycle was dropped, or no validation fell into it."""
+    checkpoint = CycleCheckpoint(dirpath=tmp_path / "cycles", **given)
+    plan = LearningRateScheduler(SGDR(8), total_steps=30)
+    trainer = make_trainer(tmp_path, plan, checkpoint, max_epochs=1, val_check_interval=4)
+    trainer.fit(Tiny(score=lambda step: -step))
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(Tiny(score=lambda step: -step))
+    assert [(cycle, step) for cycle, step, complete in kept(checkpoint) if complete] == [
+        *((0, 8), (1, 16 if "keep" not in given else 14), (2, 24))
+    ]

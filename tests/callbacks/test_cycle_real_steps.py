@@ -1,5 +1,6 @@
 """Cycles begin and end by real steps: what a scaler skips, or what only makes an optimizer's states, is none."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, TorchScheduler
+from tests.callbacks.interruptions import SavesAt
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer
 from tests.callbacks.test_cycle_checkpoint import weight_in
 from tests.callbacks.test_real_steps import scaled
@@ -23,7 +25,7 @@ RESTARTS = partial(CosineAnnealingWarmRestarts, T_0=4)
 class Overflows(Tiny):
     """Has infinite gradients at some batches, which a GradScaler skips; keeps the weight after each real step."""
 
-    skipped = (1, 2, 6, 11, 12, 18)
+    skipped: tuple[int, ...] = (1, 2, 6, 11, 12, 18)
 
     def __init__(self, *, fused: bool) -> None:
         super().__init__(lambda module: SGD(module.parameters(), lr=LR, fused=fused))
@@ -88,3 +90,58 @@ def test_the_step_that_makes_states_for_a_save_is_none(
     used = [lr for lr in stranger.group() if lr != 0.0]
     assert used == (expected(plan[0], 20) if plan else [LR] * 20)
     assert [row.end.step for row in checkpoint.finished_cycles if row.end] == [5, 10, 15, 20]
+
+
+@pytest.mark.parametrize(
+    ("skipped", "plan", "complete"),
+    [
+        ((1, 2), SGDR("1ep"), True),
+        ((1, 2, 3), SGDR("1ep"), False),  # more than a twentieth of the cycle
+        ((1, 2), SGDR(60), False),  # the run cuts it short anyway
+    ],
+)
+@pytest.mark.parametrize("save_partial", [True, False])
+def test_a_last_cycle_that_lacks_only_what_a_scaler_skipped_is_complete(
+    tmp_path: Path, skipped: tuple[int, ...], plan: SGDR, complete: bool, save_partial: bool
+) -> None:
+    checkpoint, module = CycleCheckpoint("val_loss", keep="end", save_partial=save_partial), Overflows(fused=False)
+    module.skipped = skipped
+    make_trainer(tmp_path, LearningRateScheduler(plan), checkpoint, plugins=[scaled()]).fit(module, loader(50))
+    last = checkpoint.finished_cycles[-1]
+    assert len(checkpoint.finished_cycles) == (2 if complete or save_partial else 1)
+    assert last.complete == (complete or not save_partial)
+    assert last.end is not None
+    if complete:
+        assert last.end.step == 98
+        assert last.end.score == pytest.approx(module.scores[-1][1])
+        assert checkpoint.end_model_paths[-1] == last.end.path
+
+
+@pytest.mark.parametrize("skipped", [(), (1, 2)])
+def test_an_end_that_skipped_updates_push_off_its_validation_is_told_once(
+    tmp_path: Path, skipped: tuple[int, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint, module = CycleCheckpoint("val_loss", keep="end"), Overflows(fused=False)
+    module.skipped = skipped
+    plan = LearningRateScheduler(SGDR("1ep"))
+    with caplog.at_level(logging.INFO):
+        make_trainer(tmp_path, plan, checkpoint, plugins=[scaled()], max_epochs=4).fit(module)
+    told = [record.getMessage() for record in caplog.records if "updates were skipped" in record.getMessage()]
+    assert len(told) == bool(skipped)
+    assert all("2 updates were skipped" in text and "validate_at_end=True" in text for text in told)
+    measured = [row.end.score is not None for row in checkpoint.finished_cycles if row.end and row.complete]
+    assert measured == ([False] * 3 if skipped else [True] * 4)
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+def test_one_that_is_added_on_a_resume_counts_on_from_the_trainers_step(tmp_path: Path) -> None:
+    path = tmp_path / "saved" / "middle.ckpt"
+    make_trainer(tmp_path, SavesAt(13, path)).fit(Tiny())
+    checkpoint, told = CycleCheckpoint(every=8), "holds no state of this CycleCheckpoint.* from step 13, .* in cycle 1"
+    with pytest.warns(UserWarning, match=told):
+        make_trainer(tmp_path, checkpoint, max_epochs=3).fit(Tiny(), ckpt_path=path, weights_only=True)
+    ends = [row.end for row in checkpoint.finished_cycles if row.end is not None]
+    assert [(end.step, row.cycle, row.complete) for end, row in zip(ends, checkpoint.finished_cycles, strict=True)] == [
+        *((16, 1, True), (24, 2, True), (30, 3, False))
+    ]
+    assert [weight_in(end.path) for end in ends] == pytest.approx([-LR * end.step for end in ends])

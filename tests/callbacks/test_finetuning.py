@@ -1,11 +1,13 @@
 """Callbacks that freeze layers, add their groups later and set lrs of their own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning, Callback
 from torch import Tensor
 from torch.optim import SGD, Optimizer
@@ -173,3 +175,61 @@ def test_lrs_that_a_module_sets_at_the_start_of_an_epoch_are_undone_and_told_onc
         make_trainer(tmp_path, callback, stranger, max_epochs=3).fit(Sets(), loader(4))
     assert stranger.group() == expected(callback, 12)
     assert sum("at the start of an epoch" in str(warning.message) for warning in told) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*set the lr of parameter group 1")
+@both_orders
+def test_a_group_that_joins_below_the_floor_holds_its_lr_also_after_a_resume(tmp_path: Path, first: bool) -> None:
+    """The floor is below the lr that the run began with, so the plan is no mistake."""
+
+    def leg(stranger: Stranger, epochs: int, path: Path | None = None) -> L.Trainer:
+        callback = LearningRateScheduler(Cosine(eta_min=2 * PEAK), warmup=3, total_steps=20)
+        trainer = make_trainer(tmp_path, *ordered(first, FreezesAndAdds(), callback), stranger, max_epochs=epochs)
+        trainer.fit(Transfer(), loader(5), ckpt_path=path)
+        return trainer
+
+    told = r"group 1 joined with lr 0\.01, below the plan's eta_min = 0\.02: it keeps its lr"
+    whole, rest = Stranger(), Stranger()
+    with pytest.warns(UserWarning, match=told) as warned:
+        leg(whole, 4)
+    assert sum("joined with lr" in str(warning.message) for warning in warned) == 1
+    plan = Plan(Cosine(eta_min=2 * PEAK), 3).resolve(RunLength(20))
+    assert [lrs[0] for lrs in whole.lrs[0]] == expected(plan, 20)
+    assert [lrs[1] for lrs in whole.lrs[0][5:]] == [PEAK] * 15
+    with pytest.warns(UserWarning, match=told):
+        leg(Stranger(), 3).save_checkpoint(tmp_path / "half.ckpt")
+    with pytest.warns(UserWarning, match=told):
+        leg(rest, 4, tmp_path / "half.ckpt")
+    assert rest.lrs[0] == whole.lrs[0][15:]
+
+
+def test_a_floor_that_is_new_in_a_resume_is_refused_for_the_groups_that_the_run_began_with(tmp_path: Path) -> None:
+    first = make_trainer(tmp_path, LearningRateScheduler(Cosine(), total_steps=20), max_epochs=1)
+    first.fit(Tiny())
+    first.save_checkpoint(tmp_path / "half.ckpt")
+    resumed = make_trainer(tmp_path, LearningRateScheduler(Cosine(eta_min=0.5), total_steps=20))
+    with (
+        pytest.warns(UserWarning, match=r"The plan is not the one of the checkpoint"),
+        pytest.raises(MisconfigurationException, match=r"eta_min = 0\.5 .*at most the base lr 0\.1"),
+    ):
+        resumed.fit(Tiny(), ckpt_path=tmp_path / "half.ckpt")
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_an_lr_that_a_module_sets_after_every_step_is_told_once_and_not_said_to_be_undone(
+    tmp_path: Path, accumulate: int
+) -> None:
+    class WarmsUp(Tiny):
+        def optimizer_step(
+            self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+        ) -> None:
+            optimizer.step(closure=optimizer_closure)
+            for group in optimizer.param_groups:
+                group["lr"] = 0.7
+
+    callback = LearningRateScheduler(Step("1ep"))
+    with pytest.warns(UserWarning, match="set the lr of parameter group 0") as told:
+        make_trainer(tmp_path, callback, max_epochs=3, accumulate_grad_batches=accumulate).fit(WarmsUp(), loader(8))
+    messages = " ".join(str(warning.message) for warning in told)
+    assert messages.count("to 0.7 after a step, and the plan says 0.1: the next step uses what was set") == 1
+    assert messages.count("at the start of an epoch, and the plan says 0.01, which is put back now") == 1

@@ -140,6 +140,19 @@ def test_a_plateau_without_its_metric_says_what_is_logged(tmp_path: Path) -> Non
         make_trainer(tmp_path, plan).fit(Tiny())
 
 
+def test_a_plateau_takes_no_metric_of_the_training(tmp_path: Path) -> None:
+    class Trains(Tiny):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.log("train_loss", 1.0, on_step=False, on_epoch=True)
+            return super().training_step(batch, batch_idx)
+
+    # At the validation the loss of this epoch is not there yet, and that of the one before is.
+    trainer = make_trainer(tmp_path, LearningRateScheduler(Plateau("train_loss")), check_val_every_n_epoch=2)
+    message = r"'train_loss' is not logged in validation\. Logged are: val_loss"
+    with pytest.raises(MisconfigurationException, match=message):
+        trainer.fit(Trains())
+
+
 @pytest.mark.parametrize(
     "main",
     [

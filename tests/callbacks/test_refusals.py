@@ -16,6 +16,7 @@ from lightning_lrsched import (
     Cooldown,
     Cosine,
     CycleCheckpoint,
+    Lambda,
     LearningRateScheduler,
     MLflowTracker,
     MultiStep,
@@ -176,6 +177,13 @@ REFUSED: list[tuple[str, list[Callback], Any, dict[str, Any], str]] = [
         two_groups,
         {},
         r"eta_min = 0\.05 .*at most the base lr 0\.02 of parameter group 1",
+    ),
+    (
+        "a function that fails at a step that is asked ahead",
+        [LearningRateScheduler(Lambda([1.0, 0.5, 0.25].__getitem__))],
+        None,
+        {"max_epochs": -1, "max_steps": -1, "max_time": "00:01:00:00"},
+        r"Lambda\.lr_lambda\(3\) raised IndexError: list index out of range\. .* steps ahead.*total_steps=10_000",
     ),
     (
         "no optimizer",

@@ -11,7 +11,8 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lightning_lrsched import Cosine, LearningRateScheduler, Linear, OneCycle, Plan, RunLength, TorchScheduler
-from tests.callbacks.models import LR, Stranger, Tiny, expected, make_trainer
+from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer
+from tests.callbacks.test_real_steps import Gan
 from tests.callbacks.test_resume import check_resumes
 
 RUN = RunLength(20, 10)
@@ -92,3 +93,15 @@ def test_a_momentum_in_a_tensor_keeps_its_identity(tmp_path: Path, stranger: Str
     )
     assert trainer.optimizers[0].param_groups[0]["betas"][0] is betas[0]
     assert [float(each) for each in stranger.momenta] == plain.momenta
+
+
+def test_a_tensor_that_optimizers_share_does_not_tie_their_schedules(tmp_path: Path, stranger: Stranger) -> None:
+    class Shares(Gan):
+        def configure_optimizers(self) -> list[Optimizer]:
+            lr = torch.tensor(LR, dtype=torch.float64)
+            return [SGD([self.weight], lr=lr), SGD([self.bias], lr=lr)]
+
+    callback = LearningRateScheduler(Cosine(), warmup=3, total_steps=12)
+    make_trainer(tmp_path, callback, stranger).fit(Shares(), loader(6))
+    assert stranger.group(optimizer=0) == expected(callback, 12)
+    assert stranger.group(optimizer=1) == expected(callback, 6)

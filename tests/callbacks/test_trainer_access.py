@@ -156,6 +156,23 @@ def test_weight_averaging_that_was_restored_in_its_phase_is_seen(tmp_path: Path)
     assert (fresh.seen, resumed.seen) == ([False], [True])
 
 
+@pytest.mark.parametrize("normed", [False, True], ids=["plain", "with batch norm"])
+def test_after_the_last_epoch_of_averaging_the_module_holds_averages(tmp_path: Path, normed: bool) -> None:
+    class Normed(Tiny):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(1) if normed else torch.nn.Identity()
+
+    swa = StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=1)
+    follow = Looks(lambda trainer: trainer_access.averages_follow(trainer, trainer.current_epoch), "on_train_epoch_end")
+    weight = Looks(lambda trainer: trainer.lightning_module.weight.item(), "on_train_epoch_end", "on_train_end")
+    make_trainer(tmp_path, swa, follow, weight, max_epochs=3).fit(Normed(), loader(2))
+    assert follow.seen == [False, False, True, *([False] if normed else [])]
+    before = weight.seen[follow.seen.index(True)]
+    assert all(after > before for after in weight.seen[follow.seen.index(True) + 1 :])
+    assert trainer_access.averages_follow(make_trainer(tmp_path), 2) is False
+
+
 def test_the_metrics_of_a_validation_and_which_of_them_are_logged(tmp_path: Path) -> None:
     class Logs(Tiny):
         def training_step(self, batch: Tensor, batch_idx: int) -> Any:

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim import lr_scheduler as torch_schedulers
 
@@ -88,6 +90,38 @@ def test_by_step_the_scheduler_begins_after_the_warmup(
     assert stranger.group()[:WARMUP] == pytest.approx(ramp(lrs[0]), rel=1e-12)
 
 
+class Ramps(Callback):
+    """Sets the momentum at the start of each epoch, and saves a checkpoint inside the third one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        group, momentum = trainer.optimizers[0].param_groups[0], 0.5 + 0.1 * trainer.current_epoch
+        group.update({"betas": (momentum, 0.99)} if "betas" in group else {"momentum": momentum})
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.global_step == 15:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize("optimizer", [sgd, adam])
+@pytest.mark.parametrize("name", ["StepLR", "SequentialLR"])
+def test_a_momentum_that_the_scheduler_leaves_alone_is_left_to_a_callback(
+    tmp_path: Path, stranger: Stranger, name: str, optimizer: Any
+) -> None:
+    def configure(module: Tiny) -> Any:
+        made = optimizer(module.parameters())
+        return {"optimizer": made, "lr_scheduler": {"scheduler": MAKERS[name](made), "interval": "step"}}
+
+    ramps, rest = Ramps(tmp_path / "half.ckpt"), Stranger()
+    for path, records in ((None, stranger), (ramps.path, rest)):
+        trainer = make_trainer(tmp_path, LearningRateScheduler(warmup=WARMUP), ramps, records, max_epochs=4)
+        trainer.fit(Tiny(configure), loader(BATCHES), ckpt_path=path)
+    assert stranger.momenta == [0.5 + 0.1 * (step // BATCHES) for step in range(4 * BATCHES)]
+    assert rest.momenta == stranger.momenta[15:]
+
+
 @pytest.mark.parametrize("form", ["list", "dict", "pair"])
 @pytest.mark.parametrize("name", ["StepLR", "LambdaLR", "SequentialLR", "ChainedScheduler"])
 def test_by_epoch_the_scheduler_begins_at_the_end_of_the_epoch_after_the_warmup(
@@ -152,6 +186,26 @@ def test_a_plateau_follows_the_metric_after_the_warmup(tmp_path: Path, stranger:
         scheduler.step(float((epoch + 1) * BATCHES))
     assert stranger.group()[WARMUP:] == lrs[WARMUP:]
     assert len(set(lrs)) == 3
+
+
+def test_a_plateau_on_a_metric_of_the_training_is_fed_the_mean_of_the_epoch(tmp_path: Path) -> None:
+    class Trains(Tiny):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            loss = [5.0, 4.0, 6.0, 3.0, 7.0, 8.0, 2.0][self.current_epoch] + batch_idx
+            self.log("train_loss", loss, on_step=False, on_epoch=True)
+            return super().training_step(batch, batch_idx)
+
+    def configure(module: Tiny) -> Any:
+        made = sgd(module.parameters())
+        scheduler = torch_schedulers.ReduceLROnPlateau(made, factor=0.5, patience=0)
+        return {"optimizer": made, "lr_scheduler": {"scheduler": scheduler, "monitor": "train_loss"}}
+
+    ours, without = Stranger(), Stranger()
+    make_trainer(tmp_path, without, max_epochs=7).fit(Trains(configure), loader(BATCHES))
+    callback = LearningRateScheduler(warmup=WARMUP)
+    make_trainer(tmp_path, callback, ours, max_epochs=7).fit(Trains(configure), loader(BATCHES))
+    assert ours.group()[WARMUP:] == without.group()[WARMUP:]
+    assert len(set(without.group())) == 4
 
 
 def test_accumulation_counts_real_steps_for_the_scheduler_too(tmp_path: Path, stranger: Stranger) -> None:

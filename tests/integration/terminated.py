@@ -1,7 +1,6 @@
-"""A fit that goes on until somebody ends it; says when it has begun."""
+"""A fit that goes on until somebody ends it; waits at its fifth step for as long as it is told to."""
 
 import sys
-import time
 from pathlib import Path
 
 import lightning as L
@@ -9,15 +8,15 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_lrsched import Constant, LearningRateScheduler, MLflowTracker
 from tests.callbacks.models import Tiny, make_trainer
+from tests.integration.tracked_fit import hold
 
 
-class Slow(Callback):
+class Waits(Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
-        time.sleep(0.05)
         if trainer.global_step == 5:
-            (Path(trainer.default_root_dir) / "begun").touch()
+            hold(Path(trainer.default_root_dir))
 
 
 if __name__ == "__main__":
-    callbacks = [LearningRateScheduler(Constant(), warmup=3), MLflowTracker(sys.argv[2], "study"), Slow()]
+    callbacks = [LearningRateScheduler(Constant(), warmup=3), MLflowTracker(sys.argv[2], "study"), Waits()]
     make_trainer(Path(sys.argv[1]), *callbacks, max_epochs=-1).fit(Tiny())

@@ -9,9 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from mlflow import MlflowClient
-
 from lightning_lrsched import SGDR, Plan, RunLength
 from lightning_lrsched.cli import main
 from tests.callbacks.models import expected
@@ -30,14 +27,6 @@ def seen(folder: Path, process: "subprocess.Popen[str]") -> list[dict[str, Any]]
         assert time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
         time.sleep(0.05)
     return [json.loads(file.read_text()) for file in files]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    (tmp_path / "store").mkdir()
-    uri = f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
-    MlflowClient(uri).search_experiments()
-    return uri
 
 
 def test_other_ranks_hold_nothing_and_a_rank_0_that_dies_leaves_every_point(

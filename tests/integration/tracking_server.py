@@ -1,6 +1,7 @@
 """A real MLflow server, and a proxy before it that answers as servers do when they are ill."""
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -86,6 +87,8 @@ class Proxy:
         self.uri = f"http://127.0.0.1:{self.port}"
         self.requests: list[str] = []
         self.authorizations: list[str | None] = []
+        self.points: list[int] = []  # in each request that has some
+        self.late = 0  # answers that were given 10 s late
         self._behind = port
         self._mode: str | int = "ok"
         self._server: ThreadingHTTPServer | None = None
@@ -117,6 +120,8 @@ class Proxy:
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         self.requests.append(handler.path)
         self.authorizations.append(handler.headers.get("Authorization"))
+        if handler.path.endswith("log-batch") and (metrics := json.loads(body).get("metrics")):
+            self.points.append(len(metrics))
         mode = self._mode if self._server is not None else "cut"
         if mode == "cut":
             _hang_up(handler)
@@ -136,6 +141,7 @@ class Proxy:
         if mode == "slow" and handler.path.endswith("log-batch"):
             self._mode = "ok"
             time.sleep(10)
+            self.late += 1
         _reply(handler, answer.status, content, {"Content-Type": answer.headers.get("Content-Type", "")})
 
 

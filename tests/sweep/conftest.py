@@ -6,9 +6,9 @@ from typing import Any
 import yaml
 
 from tests.integration.conftest import start
-from tests.tracking.conftest import migrated, uri
+from tests.tracking.conftest import uri
 
-__all__ = ["migrated", "start", "uri"]
+__all__ = ["start", "uri"]
 
 
 def sweep_file(where: Path, /, **changed: Any) -> Path:

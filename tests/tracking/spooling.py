@@ -1,5 +1,6 @@
 """Spools, journals and writers as the tests make them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ ALL = Thinning()
 
 def points_of(data: bytes, thinning: Thinning = ALL, after: Mapping[str, int] | None = None) -> list[Point]:
     """The points that a whole journal becomes."""
-    expander = Expander(thinning, after or {}, dict[str, Curve](), [])
+    expander = Expander(thinning, after or {}, dict[str, Curve](), Counter())
     found = [point for part, _ in decode(data, 0, 7) for point in expander.add(part)]
     return [*found, *expander.end()]
 

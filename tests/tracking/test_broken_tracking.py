@@ -10,7 +10,7 @@ import pytest
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.tracking import writer
 from tests.callbacks.models import Stranger, Tiny, expected, make_trainer
-from tests.tracking.sinks import Fails, Hangs, JsonLines, Keeps
+from tests.tracking.sinks import Fails, Hangs, Keeps, json_lines, lines_of
 
 
 @pytest.fixture(autouse=True)
@@ -79,13 +79,15 @@ def test_a_picture_that_cannot_be_drawn_does_not_leave_the_run_open(
 
 
 def test_another_tracker_is_a_class_of_a_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sink = JsonLines(tmp_path / "run.jsonl")
+    sink = json_lines(tmp_path / "run.jsonl")
+    sink.run_id = "lines"
     stranger, _ = fit(tmp_path, monkeypatch, sink)
-    rows = sink.rows()
+    rows = lines_of(tmp_path / "run.jsonl")
     lrs = [(row["step"], row["value"]) for row in rows if row.get("key") == "lr/SGD/0"]
     assert lrs == list(enumerate(stranger.group()))
     assert next(row for row in rows if "params" in row)["params"]["schedule/main"] == "SGDR(T_0=5)"
-    assert {row["file"] for row in rows if "file" in row} >= {"schedule/plan.json", "schedule/lr.png"}
+    assert {"plan.json", "lr.png", "steps"} <= {path.name for path in (tmp_path / "run" / "schedule").iterdir()}
+    assert list((tmp_path / "run" / "checkpoints").glob("*.ckpt"))
     assert rows[-1] == {"status": "FINISHED"}
 
 

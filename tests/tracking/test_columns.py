@@ -1,5 +1,7 @@
 """Packed steps: not a bit is lost, and they are small."""
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,15 @@ def test_of_steps_that_were_trained_again_the_later_fit_holds(tmp_path: Path) ->
     ((steps, values),) = read_columns([tmp_path / "2.npz", tmp_path / "1.npz"]).values()
     assert steps.tolist() == [0, 1, 2, 3]
     assert values.tolist() == [0.1, 0.2, 0.7, 0.8]
+
+
+def test_a_file_is_private_to_the_user(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        packed(tmp_path / "0.npz", [[0.1, 0.2]])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "0.npz").stat().st_mode) == 0o600
 
 
 def test_a_journal_without_steps_makes_no_file(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 import getpass
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
+import requests
 from lightning.pytorch.callbacks import Callback
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -14,9 +17,11 @@ from mlflow.entities import Run
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.cli import main
 from lightning_lrsched.tracking import writer
+from lightning_lrsched.tracking.mlflow_client import open_client, store_of
+from lightning_lrsched.tracking.sink import Point
 from tests.callbacks.models import Tiny, make_trainer
+from tests.conftest import copied
 from tests.integration.tracking_server import Proxy
-from tests.tracking.conftest import copied
 from tests.tracking.reading import history, only_run, runs
 from tests.tracking.test_resumed import stopped, train
 
@@ -158,6 +163,31 @@ def test_credentials_of_the_environment_are_sent(
         fit(tmp_path, MLflowTracker(proxy.uri, flush_timeout=1.0))
     proxy.close()
     assert set(proxy.authorizations) == {header}
+
+
+@pytest.mark.parametrize(("variable", "given", "taken"), [("7", 30.0, 7.0), ("60", 5.0, 60.0), (None, 5.0, 5.0)])
+def test_the_environment_says_how_long_a_request_may_take(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, given: float, taken: float
+) -> None:
+    seen: list[float] = []
+
+    def send(session: requests.Session, *request: object, timeout: float, **more: object) -> None:
+        seen.append(timeout)
+        raise requests.ConnectionError("noted")
+
+    monkeypatch.setattr(requests.Session, "request", send)
+    if variable is None:
+        monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    else:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", variable)
+    store = store_of(open_client("http://127.0.0.1:9", given))
+    point = Point("a", 0.5, 1, 1)
+    asked: list[Callable[[], Any]] = [lambda: store.get_run("0"), lambda: store.log_batch("0", [point], [], [])]
+    for ask in asked:
+        with pytest.raises(Exception, match="noted"):
+            ask()
+    assert set(seen) == {taken}
+    assert len(seen) == 2
 
 
 def test_windows_is_refused_with_what_works_there(monkeypatch: pytest.MonkeyPatch) -> None:

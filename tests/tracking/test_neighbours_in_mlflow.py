@@ -55,6 +55,7 @@ def test_autolog_and_the_tracker_share_one_run(global_uri: str, tmp_path: Path) 
         mlflow.pytorch.autolog(disable=True)
     run = only_run(global_uri)
     assert history(global_uri, run, LRS) == lrs()
+    assert repeated(global_uri) == []
     assert run.info.status == "FINISHED"
 
 
@@ -131,11 +132,29 @@ def test_a_scheduled_momentum_and_weight_decay_are_recorded(uri: str, tmp_path: 
     assert len({pair[0] for pair in seen}) > 10
 
 
-def test_keys_of_the_same_groups_are_the_same_in_every_run(uri: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("configure", "names"), [(two_groups, {"0", "1"}), (named, {"head", "body"})])
+def test_keys_of_the_same_groups_are_the_same_in_every_run(
+    uri: str, tmp_path: Path, configure: Any, names: set[str]
+) -> None:
     for _ in range(2):
-        make_trainer(tmp_path, plan(), MLflowTracker(uri)).fit(Tiny(two_groups))
+        make_trainer(tmp_path, plan(), MLflowTracker(uri)).fit(Tiny(configure))
     one, two = runs(uri)
-    assert set(one.data.metrics) == set(two.data.metrics) >= {"lr/SGD/0", "lr/SGD/1"}
+    assert set(one.data.metrics) == set(two.data.metrics)
+    assert {key for key in one.data.metrics if key.startswith("lr/")} == {f"lr/SGD/{name}" for name in names}
+
+
+def test_a_group_by_its_name_is_one_curve_wherever_it_stands(uri: str, tmp_path: Path) -> None:
+    def turned(module: Tiny) -> Any:
+        optimizer = named(module)
+        optimizer.param_groups.reverse()
+        return optimizer
+
+    for configure in (named, turned):
+        make_trainer(tmp_path, plan(), MLflowTracker(uri)).fit(Tiny(configure))
+    one, two = runs(uri)
+    for name in ("head", "body"):
+        assert history(uri, one, f"lr/SGD/{name}") == history(uri, two, f"lr/SGD/{name}")
+    assert history(uri, one, "lr/SGD/head") != history(uri, one, "lr/SGD/body")
 
 
 def test_no_password_is_written_anywhere(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,24 @@
 """A registry that is not where the runs are: MLflow's own client reads MLFLOW_REGISTRY_URI, and so does the tracker."""
 
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
+from mlflow.exceptions import MlflowException
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.cli import main
 from lightning_lrsched.tracking import writer
+from lightning_lrsched.tracking.mlflow_client import open_client
+from lightning_lrsched.tracking.registered import register
 from tests.callbacks.models import Tiny, make_trainer
+from tests.conftest import copied
 from tests.integration.tracking_server import Server
-from tests.tracking.conftest import copied
 from tests.tracking.reading import only_run
 
 ALIAS = "best"
@@ -76,3 +82,14 @@ def test_a_replay_uses_it_too(uri: str, registry: str, tmp_path: Path, monkeypat
     for spool in (tmp_path / "lrsched_spool", copy):
         assert main(["replay", str(spool), "--tracking-uri", uri]) == 0
     check(uri, registry, checkpoint)
+
+
+def test_a_registry_that_hangs_is_not_waited_for_longer_than_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = open_client(f"http://127.0.0.1:{silent.getsockname()[1]}", 0.3)
+        begin = time.monotonic()
+        with pytest.raises(MlflowException, match="timeout"):
+            register(client, "0" * 32, LoggedModel("0", "m-0", "m", "nowhere", 0, 0), "tiny", {})
+        assert time.monotonic() - begin < 5

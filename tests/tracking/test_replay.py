@@ -7,13 +7,13 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
+from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.cli import main
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.journal import Journal
@@ -22,6 +22,7 @@ from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
 from lightning_lrsched.tracking.replay import find_spools, replay
 from lightning_lrsched.tracking.sink import Point
 from lightning_lrsched.tracking.spool import Spool, SpoolError
+from tests.callbacks.models import Tiny, make_trainer
 from tests.tracking.reading import artifacts, history, only_run, repeated, runs
 from tests.tracking.spooling import Groups, end_note, make_spool, record_steps, recorder
 
@@ -116,22 +117,24 @@ KILLED = """
 import sys
 from pathlib import Path
 from lightning_lrsched.tracking.replay import replay
-print(replay(Path(sys.argv[1]), progress=lambda points: print("points", points, flush=True)))
+def progress(points):
+    print(points, flush=True)
+    if points >= 2000:
+        sys.stdin.read()  # until it is killed
+replay(Path(sys.argv[1]), progress=progress)
 """
 
 
 def test_a_replay_that_was_killed_is_begun_again(uri: str, tmp_path: Path) -> None:
     folder = left(tmp_path, uri, steps=4000)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, folder], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", KILLED, str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(0.05)
+    assert [process.stdout.readline() for _ in range(2)] == ["1000\n", "2000\n"]
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
-    process.stdout.close()
+    process.communicate()
     assert folder.exists()
-    done = replay(folder)
-    assert 0 < done.points < 8_001
+    assert replay(folder).points == 6_001
     assert repeated(uri) == []
     assert history(uri, only_run(uri), LRS) == expected(4000)
 
@@ -237,6 +240,20 @@ def test_nobody_else_can_read_a_spool(uri: str, tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
+def test_nobody_else_can_read_what_a_fit_leaves(uri: str, tmp_path: Path) -> None:
+    tracker = MLflowTracker("http://127.0.0.1:9", flush_timeout=0.3)
+    trainer = make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker)
+    before = os.umask(0)
+    try:
+        with pytest.warns(UserWarning, match="Tracking fails|is kept in"):
+            trainer.fit(Tiny())
+    finally:
+        os.umask(before)
+    left_there = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "lrsched_spool").glob("*/**/*")}
+    assert {path.suffix for path in left_there} >= {".journal", ".json", ".npz"}
+    assert all(mode == (0o700 if path.is_dir() else 0o600) for path, mode in left_there.items()), left_there
+
+
 def test_what_is_no_spool_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match="is no spool, and there is none in it"):
         find_spools(tmp_path)
@@ -247,9 +264,14 @@ def test_what_is_no_spool_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_task_is_refused_and_nothing_is_executed(uri: str, tmp_path: Path) -> None:
     folder = left(tmp_path, uri)
-    (folder / "tasks" / "000000.json").write_text('{"do": "os.system", "command": "touch /tmp/x"}')
+    made = tmp_path / "made"
+    task = {"do": "os.system", "command": f"touch {made}"}
+    (folder / "tasks" / "000000.json").write_text(json.dumps(task))
     with pytest.raises(ValueError, match="unknown task"):
         replay(folder)
+    assert not made.exists()
+    assert subprocess.run(task["command"], shell=True, check=True).returncode == 0
+    assert made.exists()  # so it would look
 
 
 def test_the_command_delivers_all_spools_of_a_folder(

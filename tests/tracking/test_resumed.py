@@ -125,9 +125,9 @@ def test_thinned_curves_go_on_where_they_ended(uri: str, tmp_path: Path, every: 
     run = only_run(uri)
     found = history(uri, run, LRS)
     no_step_twice(uri, run)
-    assert set(found) <= set(lrs())
     restarts = {0, 1, 2, 6, 7, 11, 12, 16, 17, 21, 22, 26, 27, 29}
-    assert restarts <= {step for step, _ in found}
+    between = {4, 8, 20, 24, 28} if every == 4 else set(range(STEPS))  # a line misses every step of so short cycles
+    assert found == [point for point in lrs() if point[0] in restarts | between]
 
 
 def test_a_checkpoint_has_no_password_and_loads_with_weights_only(uri: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
@@ -40,3 +41,23 @@ def test_a_run_says_what_it_was_made_with(uri: str, tmp_path: Path, monkeypatch:
     assert document["versions"]["torch"] == torch.__version__
     assert fetched(uri, run, "schedule/config.yaml").read_text() == "uri: http://***@host"
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+
+
+class Keyed(Tiny):
+    """A module whose hyper-parameters hold secrets."""
+
+    def __init__(self, api_key: str = "s3cret", store: Any = None, width: int = 8) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+
+
+def test_a_secret_among_the_hyper_parameters_is_masked(uri: str, tmp_path: Path) -> None:
+    tracker = MLflowTracker(uri)
+    tracker.keep_text("config.yaml", "model:\n  hf_token: s3cret\n  width: 8\n")
+    module = Keyed(store={"password": "s3cret", "host": "db"})
+    make_trainer(tmp_path, LearningRateScheduler(Cosine()), tracker).fit(module)
+    run = only_run(uri)
+    document = json.loads(fetched(uri, run, "schedule/setup.json").read_text())
+    expected = {"api_key": "***", "store": {"password": "***", "host": "db"}, "width": 8}
+    assert document["hparams"]["module"] == expected
+    assert fetched(uri, run, "schedule/config.yaml").read_text() == "model:\n  hf_token: '***'\n  width: 8\n"

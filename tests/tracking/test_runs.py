@@ -16,7 +16,7 @@ from torch.optim import SGD
 from lightning_lrsched import SGDR, Cosine, CycleCheckpoint, LearningRateScheduler, MLflowTracker, RunLength
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer
 from tests.callbacks.test_real_steps import Gan
-from tests.tracking.reading import artifacts, history, keys, only_run, repeated, runs
+from tests.tracking.reading import artifacts, history, keys, models, only_run, repeated, runs
 
 LRS = "lr/SGD/0"
 
@@ -93,10 +93,12 @@ def test_the_metric_of_a_cycle_lies_on_the_curve_that_it_was_taken_from(uri: str
 
 def test_a_run_that_the_user_opened_is_used_and_left_open(uri: str, tmp_path: Path) -> None:
     mlflow.set_tracking_uri(uri)
-    with mlflow.start_run() as active:
-        make_trainer(tmp_path, plan(), MLflowTracker()).fit(Tiny())
-        assert MlflowClient(uri).get_run(active.info.run_id).info.status == "RUNNING"
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # unset
+    try:
+        with mlflow.start_run() as active:
+            make_trainer(tmp_path, plan(), MLflowTracker()).fit(Tiny())
+            assert MlflowClient(uri).get_run(active.info.run_id).info.status == "RUNNING"
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # unset
     run = only_run(uri)
     assert (run.info.run_id, run.info.status) == (active.info.run_id, "FINISHED")
     assert len(history(uri, run, LRS)) == 20
@@ -190,11 +192,17 @@ def test_the_tracker_can_be_copied_before_and_after_a_fit(uri: str, tmp_path: Pa
     check_copies()
 
 
-def test_checkpoints_can_be_left_out(uri: str, tmp_path: Path) -> None:
-    tracker, checkpoint = MLflowTracker(uri, log_checkpoints=False), CycleCheckpoint("val_loss")
+@pytest.mark.parametrize("logged", [True, False])
+def test_checkpoints_can_be_left_out(uri: str, tmp_path: Path, logged: bool) -> None:
+    tracker, checkpoint = MLflowTracker(uri, log_checkpoints=logged), CycleCheckpoint("val_loss")
     make_trainer(tmp_path, plan(), checkpoint, tracker, val_check_interval=2).fit(Tiny())
-    assert checkpoint.finished_cycles
-    assert artifacts(uri, only_run(uri)) == ["schedule"]
+    run, kept = only_run(uri), [kept for cycle in checkpoint.finished_cycles for kept in cycle.kept]
+    assert [int(model.params["step"]) for model in models(uri, run)] == (
+        sorted(one.step for one in kept) if logged else []
+    )
+    assert artifacts(uri, run) == ["schedule"]
+    assert ("lrsched.best" in run.data.tags) == logged
+    assert len(history(uri, run, "cycle/val_loss")) == len(checkpoint.finished_cycles) > 0
 
 
 class Fails(Tiny):

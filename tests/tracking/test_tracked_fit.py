@@ -1,21 +1,25 @@
 """One fit with a run of its own in sqlite: what a user finds in MLflow afterwards."""
 
+import itertools
 import json
-import os
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import lightning as L
+import numpy as np
 import pytest
 from lightning.pytorch.callbacks import Callback
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from lightning_lrsched import SGDR, Constant, CycleCheckpoint, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.tracking.columns import read_columns
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer, two_groups
-from tests.tracking.conftest import copied
-from tests.tracking.reading import fetched, history, keys, model_files, only_run, repeated
+from tests.conftest import copied
+from tests.tracking.reading import artifacts, fetched, history, keys, model_files, only_run, repeated
 
 STEPS = 24
 
@@ -34,16 +38,16 @@ class Tracked(NamedTuple):
 def tracked(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
     """Three epochs of eight steps over two groups, with accumulation, a warmup and cycles of six steps."""
     folder = tmp_path_factory.mktemp("tracked")
-    uri, before = copied(migrated, folder), Path.cwd()
-    os.chdir(folder)
+    uri = copied(migrated, folder)
     schedule, checkpoint = LearningRateScheduler(SGDR(6, eta_min=1e-3), warmup=3), CycleCheckpoint("val_loss")
     tracker = MLflowTracker(uri, "study", run_name="first")
     stranger, module = Stranger(), Tiny(two_groups)
     settings: dict[str, Any] = {"max_epochs": 3, "accumulate_grad_batches": 4, "val_check_interval": 8}
     # The tracker stands first: the order of the callbacks must not matter.
-    make_trainer(folder, tracker, schedule, checkpoint, stranger, **settings).fit(module, loader(31))
-    yield Tracked(uri, only_run(uri), schedule, checkpoint, stranger, module, tracker)
-    os.chdir(before)
+    trainer = make_trainer(folder, tracker, schedule, checkpoint, stranger, **settings)
+    with chdir(folder):
+        trainer.fit(module, loader(31))
+        yield Tracked(uri, only_run(uri), schedule, checkpoint, stranger, module, tracker)
 
 
 def test_the_lr_of_every_group_at_every_real_step_is_exact(tracked: Tracked) -> None:
@@ -130,3 +134,36 @@ def test_the_run_is_named_finished_and_in_its_experiment(tracked: Tracked) -> No
     experiment = MlflowClient(tracked.uri).get_experiment(tracked.run.info.experiment_id)
     assert experiment.name == "study"
     assert tracked.run.data.tags["lrsched.version"]
+
+
+def test_the_steps_a_second_are_in_the_run(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every ten seconds: twenty steps of half a second, then five of two."""
+    times = itertools.accumulate([0, *[500_000_000] * 20, *[2_000_000_000] * 30])
+    clock = SimpleNamespace(time_ns=lambda: 1_750_000_000_000_000_000 + next(times))
+    monkeypatch.setattr("lightning_lrsched.tracking.recorder.time", clock)
+    make_trainer(tmp_path, LearningRateScheduler(Constant()), MLflowTracker(uri), max_epochs=3).fit(Tiny())
+    run = only_run(uri)
+    assert history(uri, run, "throughput/steps_per_second") == [(20, 2.0), (25, 0.5)]
+
+
+@pytest.mark.parametrize(("every", "most"), [(4, 80), ("on_change", 40)])
+def test_a_thinned_run_has_few_points_and_its_file_every_step(uri: str, tmp_path: Path, every: Any, most: int) -> None:
+    schedule, stranger = LearningRateScheduler(SGDR(100), warmup=30), Stranger()
+    tracker = MLflowTracker(uri, every_n_steps=every, tolerance=0.01)
+    make_trainer(tmp_path, schedule, tracker, stranger).fit(Tiny(), loader(120))
+    run, lrs = only_run(uri), stranger.group()
+    found = history(uri, run, "lr/SGD/0")
+    assert found == [(step, lrs[step]) for step, _ in found]
+    boundaries = {0, 29, 30, 129, 130, 229, 230, 239}
+    steps = {step for step, _ in found}
+    if every == 4:
+        assert steps == boundaries | set(range(0, 240, 4))
+    assert boundaries <= steps
+    assert len(found) <= most
+    if every == "on_change":
+        kept, values = zip(*found, strict=True)
+        drawn = np.interp(np.arange(240), np.array(kept), np.array(values))
+        assert np.abs(drawn - lrs).max() <= 0.01 * LR
+    files = [fetched(uri, run, path) for path in artifacts(uri, run, "schedule/steps")]
+    ((axis, whole),) = read_columns(files).values()
+    assert list(zip(axis.tolist(), whole.tolist(), strict=True)) == list(enumerate(lrs))

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.tracking.spooling import Groups, make_spool, of, record_steps, record
 
 Make = Callable[..., Writer]
 LRS = "lr/SGD/0"
+PAUSES = writer.PAUSES
 
 
 @pytest.fixture(autouse=True)
@@ -336,6 +338,56 @@ def test_recording_does_not_wait_for_a_sink_that_hangs(spool: Spool | None) -> N
     assert time.monotonic() - begin < 0.5
     sink.released.set()
     made.close(10, "FINISHED")
+
+
+class Noted(threading.Event):
+    """Notes how long it is waited for, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return super().wait(0)
+
+
+def test_the_pauses_between_two_tries_grow_up_to_ten_seconds(
+    spool: Spool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PAUSES", PAUSES)
+    ready, closing = threading.Event(), Noted()
+    begun: Any = lambda pace: (ready.wait(10), {})[1]  # noqa: E731
+    made = Writer(Fails(times=7), spool, lambda message: None, Settings(deliver_every=0.0), begun)
+    made._closing = closing
+    record(made, 10)
+    ready.set()
+    deadline = time.monotonic() + 20
+    while len(closing.waits) < 8 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert made.close(10, "FINISHED")
+    assert closing.waits[:7] == [0.5, 1.0, 2.0, 5.0, 10.0, 10.0, 10.0]
+    assert closing.waits[7] == writer._LOOK
+
+
+def test_what_waits_on_the_disk_for_a_sink_that_hangs_takes_no_memory(tmp_path: Path) -> None:
+    spool, sink = make_spool(tmp_path), Hangs()
+    made, groups = make(sink, spool), [dict[str, Any]() for _ in range(100)]
+    steps = recorder(made.journal, groups)
+    record_steps(steps, groups, [0.5] * 1_000)
+    time.sleep(0.1)
+    tracemalloc.start()
+    try:
+        record_steps(steps, groups, [0.5] * 20_000, 1_000)
+        time.sleep(0.1)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert spool.segment(0).stat().st_size > 16_000_000
+    assert taken < 1_000_000
+    assert not made.journal.memory
+    sink.released.set()
+    made.close(0.0, "FINISHED")
 
 
 def waited_for(done: Callable[[], bool]) -> bool:

@@ -9,6 +9,7 @@ from lightning_lrsched.units import RunLength
 
 _MOST = 1000  # cycles that are looked at
 _SHOWN = 4
+_NEARLY = 20  # a cycle that lacks no more than one step in so many: a cosine is within 1% of its floor there
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,36 @@ def told_cut(ends: Iterable[int], run: RunLength) -> str | None:
     return (
         f"CycleCheckpoint: the run of {total} steps cuts cycle {len(fits) - 1} short. Budgets that end with a cycle: "
         f"{unit} = {', '.join(shown)}"
+    )
+
+
+def lacks_only_skipped(ends: Iterable[int], steps: int, skipped: int) -> bool:
+    """Return whether the running cycle nearly ended, and would have but for updates that were skipped.
+
+    The Trainer's budget counts what a GradScaler skips. A run that was to end with a cycle comes so many steps short.
+
+    Args:
+        ends: where each cycle ends, in real steps.
+        steps: real steps made, inside the running cycle.
+        skipped: updates that were none.
+    """
+    start = 0
+    for end in ends:
+        if end > steps:
+            return end - steps <= min(skipped, (end - start) // _NEARLY)
+        start = end
+    return False
+
+
+def told_pushed(step: int, facts: RunFacts, cadence: Cadence, skipped: int, monitor: str) -> str | None:
+    """Say that skipped updates pushed a cycle's end off its validation; None if it had none, or nobody knows."""
+    unknown = facts.batches is None or facts.manual or cadence.every_batches is None
+    if unknown or unmeasured([step], facts, cadence, None):
+        return None
+    return (
+        f"CycleCheckpoint: {skipped} updates were skipped, so this cycle ended as much later, after real step {step} "
+        f"where no validation follows: its end has no {monitor} of its own. CycleCheckpoint({monitor!r}, "
+        "validate_at_end=True) validates there"
     )
 
 

@@ -1,6 +1,7 @@
 """The files of kept cycles: where they go, what they are called, how they are written whole, and their list."""
 
 import json
+import math
 import os
 import posixpath
 import re
@@ -46,7 +47,11 @@ class CycleFolder:
 
     def join(self, name: str) -> str:
         """Return the path of a file in the folder."""
-        return os.path.join(self.path, name) if self.local else posixpath.join(self.path, name)
+        return os.path.normpath(os.path.join(self.path, name)) if self.local else posixpath.join(self.path, name)
+
+    def holds(self, path: str) -> bool:
+        """Return whether a checkpoint lies here; those that a run was forked from lie in another folder."""
+        return self.join(posixpath.basename(path.replace(os.sep, "/"))) == path
 
     def name_of(self, path: str) -> str:
         """Return a path of the folder relative to it."""
@@ -70,12 +75,12 @@ class CycleFolder:
         return shutil.disk_usage(self.path).free if self.local else None
 
     def write_list(self, path: str, content: Mapping[str, Any]) -> None:
-        """Write the list of cycles, whole or not at all.
+        """Write the list of cycles, whole or not at all; null stands for NaN and infinity, which JSON does not have.
 
         Raises:
             OSError: if the folder takes no file.
         """
-        text = json.dumps(content, indent=1)
+        text = json.dumps(_finite(content), indent=1, allow_nan=False)
         self._fs.makedirs(posixpath.dirname(path) if not self.local else os.path.dirname(path), exist_ok=True)
         if not self.local:
             self._fs.pipe_file(path, text.encode())
@@ -198,6 +203,15 @@ def checkpoint_name(
         return f"{name.replace('/', '_')}={value}" if auto_insert else value
 
     return _FIELD.sub(put, filename)
+
+
+def _finite(value: Any) -> Any:
+    """Return content with None for each number that is none."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _publish(under: str, path: str) -> None:

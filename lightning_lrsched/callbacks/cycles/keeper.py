@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from lightning_lrsched.callbacks.cycles.files import LIST, CycleFolder, checkpoint_name
+from lightning_lrsched.callbacks.cycles.files import LIST, CycleFolder, checkpoint_name, resolved
 from lightning_lrsched.callbacks.cycles.ledger import Kept, KeptCycle, Ledger
 from lightning_lrsched.callbacks.cycles.size import states_bytes, weights_bytes
 from lightning_lrsched.callbacks.cycles.sources import CycleSource, Place
@@ -61,6 +61,7 @@ class CycleKeeper:
         self._list_failed = False
         self._lost: dict[int, Kept] = {}
         self._pending: dict[str, int] = {}
+        self._spared: dict[str, int] = {}
         self._landing: Landing | None = None
 
     @property
@@ -79,7 +80,7 @@ class CycleKeeper:
         self.ledger.begin()
         self.folder.leftovers.clear()
         self.run, self.place, self.due, self.unjudged, self._list = "", None, False, None, ""
-        self._lost, self._pending, self._landing = {}, {}, None
+        self._lost, self._pending, self._spared, self._landing = {}, {}, {}, None
 
     def check(self, trainer: pl.Trainer, *, restored: bool) -> None:
         """Write the list of cycles, the first of all writes, and see whether one checkpoint fits on the disk.
@@ -211,6 +212,12 @@ class CycleKeeper:
         self.land(trainer)
         self._remove(trainer, self.ledger.drop())
 
+    def finish(self, trainer: pl.Trainer) -> None:
+        """Remove what was spared for a resume that might have come: training has ended."""
+        if self._spared:
+            self._pending, self._spared = self._spared, {}
+            self._sweep(trainer)
+
     def write_list(self, trainer: pl.Trainer) -> None:
         """Write the list of cycles, on rank zero; that it fails is told once."""
         if not trainer.is_global_zero or not self._list:
@@ -234,7 +241,7 @@ class CycleKeeper:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
-        self._landing = None
+        self._landing, self._spared = None, {}
         self.ledger.restore(state)
         self.run, self._list = state["run"], state["list"]
         self.place = None if state["place"] is None else Place(*state["place"])
@@ -254,8 +261,7 @@ class CycleKeeper:
         """Settle the list of this run and write it; return what stands in the way of the first checkpoint."""
         folder = self.folder
         try:
-            if not self._list or Path(self._list).parent != Path(folder.path) or not self._is_ours():
-                self._list = folder.free(LIST, ".json")
+            self._list = self._own_list() or folder.free(LIST, ".json")
             self.run = self.run or uuid.uuid4().hex
             if not folder.exists(self._list):
                 folder.write_list(self._list, self._content())
@@ -271,9 +277,10 @@ class CycleKeeper:
             trouble += f" and {states / 1e6:.3g} MB of optimizer states, which save_weights_only=True leaves out"
         return trouble
 
-    def _is_ours(self) -> bool:
-        """Return whether the list on the disk is that of this run."""
-        return not self.folder.exists(self._list) or self.folder.read_list(self._list).get("run") == self.run
+    def _own_list(self) -> str:
+        """Return the list of this run in the folder, which may have been moved since; nothing where there is none."""
+        there = self.folder.join(Path(self._list).name) if self._list else ""
+        return there if there and self.folder.read_list(there).get("run") == self.run else ""
 
     def _content(self) -> dict[str, Any]:
         """Return the list of cycles: files by their names, so that the folder can be moved."""
@@ -282,11 +289,15 @@ class CycleKeeper:
         def entry(kept: Kept | None) -> dict[str, Any] | None:
             if kept is None:
                 return None
-            return {"file": name(kept.path)} | {key: value for key, value in asdict(kept).items() if key != "path"}
+            # A score that is null, being no number, is told from one that is none by its place among the metrics.
+            measured = {} if kept.score is None else {str(self.wanted.monitor): kept.score}
+            facts = asdict(replace(kept, metrics=kept.metrics | measured))
+            return {"file": name(kept.path)} | {key: value for key, value in facts.items() if key != "path"}
 
         running = ledger.running
         rows = [*ledger.finished, *([running] if running.files else [])]
-        files = {kept.path: row.cycle for row in rows for kept in row.kept} | self.folder.leftovers | self._pending
+        files = {kept.path: row.cycle for row in rows for kept in row.kept if self.folder.holds(kept.path)}
+        files |= self.folder.leftovers | self._spared | self._pending
         best, recommended = ledger.best, ledger.recommended
         return {
             "lightning_lrsched": _FORM,
@@ -322,9 +333,21 @@ class CycleKeeper:
         return path if self.folder.exists(path) or not self.folder.exists(moved) else moved
 
     def _remove(self, trainer: pl.Trainer, paths: list[str]) -> None:
+        """Remove what is not kept any more, except what is not this run's to remove, or may be asked for again.
+
+        A run that was forked from another one begins with checkpoints in that one's folder. And a job that is
+        interrupted is given the same argument again, so what it was resumed from stays until training has ended.
+        """
+        mine = {path: self.ledger.running.cycle for path in paths if self.folder.holds(path)}
+        asked_for = None if trainer.ckpt_path is None else resolved(str(trainer.ckpt_path))
+        if asked_for in mine:
+            self._spared[asked_for] = mine.pop(asked_for)
+        self._pending = mine
+        self._sweep(trainer)
+
+    def _sweep(self, trainer: pl.Trainer) -> None:
         """Write what is kept, then remove what is not; the list knows it until it is gone."""
-        self._pending = dict.fromkeys(paths, self.ledger.running.cycle)
         self.write_list(trainer)
         if trainer.is_global_zero:
-            self.folder.remove(paths)
+            self.folder.remove(self._pending)
         self._pending.clear()

@@ -90,6 +90,7 @@ class Ledger:
         self.running = KeptCycle(0)
         self.stale = 0
         self._top: float | None = None
+        self._before: tuple[int, float | None] = (0, None)  # both, before the latest cycle was closed
 
     def better(self, score: float | None, than: float | None) -> bool:
         """Return whether a score beats another one; any number beats what was not measured or is NaN."""
@@ -133,6 +134,7 @@ class Ledger:
     def close(self, *, complete: bool) -> list[str]:
         """End the running cycle, and return the paths of a cycle that is not among the best `top_k` any more."""
         self.begun = True
+        self._before = self.stale, self._top
         if complete:
             self.stale = self.stale_if_closed
             self._top = _score(self.running) if self.stale == 0 else self._top
@@ -156,6 +158,9 @@ class Ledger:
         """Go on with a cycle: one that a fit before has closed, being its last, is taken up again."""
         if self.finished and self.finished[-1].cycle >= cycle:
             self.running = replace(self.finished.pop(), complete=False)
+            self.stale, self._top = self._before
+        elif self.running.cycle > cycle and not self.running.files:  # nothing of it was kept
+            self.running = KeptCycle(cycle)
 
     def forget(self, is_gone: Callable[[str], bool]) -> list[tuple[int, Kept]]:
         """Strike out checkpoints that are gone, and return them with their cycles."""
@@ -196,7 +201,7 @@ class Ledger:
     def state(self) -> dict[str, Any]:
         """Return everything as primitives."""
         rows = {"finished": [asdict(row) for row in self.finished], "running": asdict(self.running)}
-        return rows | {"stale": self.stale, "top": self._top}
+        return rows | {"stale": self.stale, "top": self._top, "before": list(self._before)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
@@ -204,6 +209,8 @@ class Ledger:
         self.finished = [_row(row) for row in state["finished"]]
         self.running = _row(state["running"])
         self.stale, self._top = state["stale"], state["top"]
+        stale, top = state.get("before", (self.stale, self._top))  # a checkpoint of an earlier release has none
+        self._before = stale, top
 
     def _surplus(self) -> list[str]:
         """Take the worst completed cycle out if there are more than `top_k`; without a score the oldest."""

@@ -4,7 +4,7 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
-from lightning_lrsched.callbacks.cycles.cadence import told_cut, told_unmeasured, unmeasured
+from lightning_lrsched.callbacks.cycles.cadence import told_cut, told_pushed, told_unmeasured, unmeasured
 from lightning_lrsched.callbacks.cycles.sources import (
     CycleSource,
     DrivenCycles,
@@ -84,15 +84,24 @@ def place_of(trainer: pl.Trainer, source: CycleSource, lr: float | None) -> Plac
     return Place(source.counter.real_steps, source.last, trainer.current_epoch, lr, None if there else source.rest())
 
 
-def tell(trainer: pl.Trainer, source: CycleSource, monitor: str | None, *, forced: bool) -> None:
-    """Tell whether the last cycle is cut short, and which cycle ends no validation measures.
+def tell(
+    trainer: pl.Trainer, source: CycleSource, monitor: str | None, *, forced: bool, place: Place | None = None
+) -> None:
+    """Tell whether the last cycle is cut short, which cycle ends no validation measures, and where counting begins.
 
     Args:
         trainer: the Trainer.
         source: where the cycles come from.
         monitor: the metric that cycles are judged by; None for none.
         forced: whether each cycle's end is validated for that.
+        place: where training was, as a resume or a fit before knows it.
     """
+    steps = source.counter.real_steps
+    if place is None and steps > 0 and isinstance(source.counter, StepCounter):
+        rank_zero_warn(
+            "The checkpoint holds no state of this CycleCheckpoint (the run was begun without it, or with other "
+            f"parameters). It counts on from step {steps}, as the Trainer does, in cycle {source.last}"
+        )
     run = run_length(trainer)
     cut = told_cut(source.ends(), run)
     if cut is not None:
@@ -110,6 +119,18 @@ def tell(trainer: pl.Trainer, source: CycleSource, monitor: str | None, *, force
             rank_zero_info(told_unmeasured(missed, monitor))
 
 
+def tell_pushed(trainer: pl.Trainer, step: int, skipped: int, monitor: str) -> bool:
+    """Tell that skipped updates pushed a cycle's end off its validation, if so; return whether that was told."""
+    told = told_pushed(step, run_facts(trainer), validation_cadence(trainer), skipped, monitor)
+    if told is not None:
+        rank_zero_info(told)
+    return told is not None
+
+
 def _counter(trainer: pl.Trainer, place: Place | None) -> StepCounter:
-    """Return a counter of real steps for a Trainer without a scheduler of this package."""
-    return StepCounter(trainer.optimizers[0], 0 if place is None else place.steps)
+    """Return a counter of real steps for a Trainer without a scheduler of this package.
+
+    Where no place is known the Trainer's step is it, as for a LearningRateScheduler that is added on a resume.
+    """
+    before = trainer.global_step // len(trainer.optimizers) if place is None else place.steps
+    return StepCounter(trainer.optimizers[0], before)

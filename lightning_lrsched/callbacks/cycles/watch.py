@@ -8,10 +8,11 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
+from lightning_lrsched.callbacks.cycles.cadence import lacks_only_skipped
 from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper
 from lightning_lrsched.callbacks.cycles.ledger import Kept
 from lightning_lrsched.callbacks.cycles.sources import CycleSource, PassedEnds
-from lightning_lrsched.callbacks.cycles.start import place_of, tell
+from lightning_lrsched.callbacks.cycles.start import place_of, tell, tell_pushed
 from lightning_lrsched.callbacks.trainer_access import (
     force_validation,
     logger_step,
@@ -50,7 +51,7 @@ class CycleWatch:
         self._monitor = keeper.wanted.monitor
         self._validate_at_end = validate_at_end
         self._patience = patience
-        self._measured, self._in_batch = False, False
+        self._measured, self._in_batch, self._told = False, False, False
         self._ended_at = -1
         self._epoch: int | None = None  # of the present weights, where Lightning counts another one
         self._latest: tuple[int, float, dict[str, float]] | None = None  # step, score and all metrics
@@ -66,7 +67,7 @@ class CycleWatch:
         self._resume()
         if not trainer.lightning_module.automatic_optimization:
             self._passed.watch(source, trainer.lightning_module)
-        tell(trainer, source, self._monitor, forced=self._validate_at_end)
+        tell(trainer, source, self._monitor, forced=self._validate_at_end, place=self._keeper.place)
 
     def batch_starts(self) -> None:
         """Note the lr that the batch uses."""
@@ -87,11 +88,12 @@ class CycleWatch:
             return
         self._ended_at = source.counter.real_steps
         due = trainer.strategy.reduce_boolean_decision(validation_is_due(trainer), all=False)
-        if self._validate_at_end and not due and trainer.enable_validation:
+        if self._wants_validation and not due and trainer.enable_validation:
             self._put_back = force_validation(trainer)
             due = validation_is_due(trainer)
         if not due:
             self._keep_end()
+            self._tell_pushed()
 
     def validation_starts(self) -> None:
         """Put the cadence back that was changed for one validation."""
@@ -129,21 +131,25 @@ class CycleWatch:
         self.validation_starts()
         self._end_if_ended()
 
-    def ends(self, *, save_partial: bool) -> None:
-        """Close the last cycle; it is complete if its last step was taken.
+    def ends(self, epoch: int, *, save_partial: bool) -> None:
+        """Close the last cycle; it is complete if its last step was taken, or would have been but for a scaler.
 
         Args:
+            epoch: the last one.
             save_partial: whether a cycle that is cut short is kept.
         """
         trainer, source, keeper = self._trainer, self._source, self._keeper
-        self._epoch = max(trainer.current_epoch - 1, 0)  # Lightning has counted the last one already
+        self._epoch = epoch
         self._advance(source.last)
-        if not (source.ended or save_partial):
+        steps = source.counter.real_steps
+        complete = source.ended or (self._skipped > 0 and lacks_only_skipped(source.ends(), steps, self._skipped))
+        if complete or save_partial:
+            if steps > 0:
+                self._keep_end()
+            keeper.close(trainer, complete=complete)
+        else:
             keeper.drop(trainer)
-            return
-        if source.counter.real_steps > 0:
-            self._keep_end()
-        keeper.close(trainer, complete=source.ended)
+        keeper.finish(trainer)
 
     def release(self) -> None:
         """Let go of the fit; the keeper knows where it was."""
@@ -159,7 +165,7 @@ class CycleWatch:
             step, metrics = source.counter.real_steps, validation_metrics(trainer)[0]
             state["unjudged"] = asdict(Kept("", step, trainer.current_epoch, self._score(), metrics=metrics))
         elif self._in_batch and self._monitor is not None:
-            state["due"] = validation_is_due(trainer) or (self._validate_at_end and source.ended)
+            state["due"] = validation_is_due(trainer) or (self._wants_validation and source.ended)
         return state
 
     def _resume(self) -> None:
@@ -197,8 +203,17 @@ class CycleWatch:
             keeper.keep(trainer, self._present(), best=best, end=end)
         else:
             keeper.write_list(trainer)
-        if self._patience is not None and source.ended and ledger.stale_if_closed >= self._patience:
+        if source.ended and self._is_enough(ledger.stale_if_closed):
             trainer.should_stop = True
+
+    @property
+    def _wants_validation(self) -> bool:
+        """Whether the end of the running cycle is validated whatever the cadence: nothing stops unmeasured."""
+        return self._validate_at_end or self._is_enough(self._keeper.ledger.stale_if_closed)
+
+    def _is_enough(self, stale: int) -> bool:
+        """Return whether so many completed cycles in a row without improvement end the training."""
+        return self._patience is not None and stale >= self._patience
 
     def _end_if_ended(self) -> None:
         """Keep the present weights as the end of their cycle if they are that, unless it was done."""
@@ -221,6 +236,18 @@ class CycleWatch:
         return replace(kept, score=self._latest[1], metrics=self._latest[2])
 
     @property
+    def _skipped(self) -> int:
+        """Updates of the run that the Trainer counts and that were none; 0 where several optimizers are counted."""
+        trainer = self._trainer
+        return trainer.global_step - self._source.counter.real_steps if len(trainer.optimizers) == 1 else 0
+
+    def _tell_pushed(self) -> None:
+        """Tell once that skipped updates have pushed the end of a cycle off its validation."""
+        trainer, skipped = self._trainer, self._skipped
+        if skipped > 0 and self._monitor is not None and trainer.enable_validation and not self._told:
+            self._told = tell_pushed(trainer, self._source.counter.real_steps, skipped, self._monitor)
+
+    @property
     def _lr_used(self) -> float | None:
         """The lr of the latest batch; None where it is unknown."""
         return None if self._lr is None else float(self._lr)
@@ -228,7 +255,10 @@ class CycleWatch:
     def _advance(self, cycle: int, *, wait: bool = True) -> None:
         """Close every cycle that ended before that of the latest step; later, if its last file is still written."""
         while self._keeper.ledger.running.cycle < cycle and (wait or not self._keeper.landing):
+            measured = any(kept.score is not None for kept in self._keeper.ledger.running.kept)
             self._keeper.close(self._trainer, complete=True)
+            if measured and self._is_enough(self._keeper.ledger.stale):
+                self._trainer.should_stop = True
 
     def _cadence_back(self) -> None:
         """Put the Trainer's cadence back if it was changed."""

@@ -1,0 +1,96 @@
+"""The spool's folder: where the file system has no locks, where another fit removes what is around it, whose it is."""
+
+import errno
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.tracking.spool import Spool, SpoolError, SpoolInUse
+from tests.callbacks.models import Tiny, make_trainer
+from tests.tracking.reading import artifacts, history, only_run
+from tests.tracking.spooling import make_spool
+
+
+def refused(code: int) -> Any:
+    def lockf(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return lockf
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_has_a_spool_all_the_same(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(fcntl, "lockf", refused(code))
+    made = make_spool(tmp_path / "spools")
+    with pytest.raises(SpoolInUse, match="is in use"):
+        Spool.open(made.folder)
+    made.release()
+    Spool.open(made.folder).release()
+    monkeypatch.setattr("lightning_lrsched.tracking.mlflow_client._alone_with", Alone)
+    make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), MLflowTracker(uri)).fit(Tiny())
+    run = only_run(uri)
+    assert len(history(uri, run, "lr/SGD/0")) == 20
+    assert len(artifacts(uri, run, "schedule/steps")) == 1
+
+
+class Alone:
+    """Needs no lock for the store."""
+
+    def __init__(self, uri: str) -> None: ...
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EAGAIN])
+def test_what_another_process_has_locked_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    made = make_spool(tmp_path)
+    made.release()
+    monkeypatch.setattr(fcntl, "lockf", refused(code))
+    with pytest.raises(SpoolInUse, match="is in use"):
+        Spool.open(made.folder)
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_spool(tmp_path)
+    made.release()
+    monkeypatch.setattr(fcntl, "lockf", refused(errno.EIO))
+    with pytest.raises(SpoolError, match=r"cannot be used: .*Input/output error"):
+        Spool.open(made.folder)
+    with pytest.raises(OSError, match="Input/output error"):
+        make_spool(tmp_path)
+
+
+def test_the_end_of_another_fit_may_remove_the_folder_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, mkdir, removed = tmp_path / "spools", Path.mkdir, list[Path]()
+
+    def raced(folder: Path, *given: Any, **named: Any) -> None:
+        if folder.parent == parent and not removed:
+            removed.append(folder)
+            shutil.rmtree(parent)
+        mkdir(folder, *given, **named)
+
+    monkeypatch.setattr(Path, "mkdir", raced)
+    made = make_spool(parent)
+    made.release()
+    assert removed == [made.folder]
+
+
+def test_a_spool_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_spool(tmp_path)
+    made.release()
+    monkeypatch.setattr(os, "getuid", lambda: made.folder.stat().st_uid + 1)
+    with pytest.raises(SpoolError, match="belongs to another user: only what is your own is delivered"):
+        Spool.open(made.folder)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    Spool.open(made.folder).release()

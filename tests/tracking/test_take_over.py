@@ -1,0 +1,110 @@
+"""What an earlier fit has left never keeps the points of the one that goes on from being written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from lightning_lrsched import CycleCheckpoint, MLflowTracker
+from lightning_lrsched.cli import main
+from lightning_lrsched.tracking import models, writer
+from lightning_lrsched.tracking.delivery import Delivery
+from lightning_lrsched.tracking.session import Session
+from tests.tracking.reading import history, only_run
+from tests.tracking.reading import models as stored
+from tests.tracking.test_resumed import LRS, Stops, lrs, no_step_twice, stopped, train
+
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "PAUSES", (0.01, 0.02))
+
+
+def killed(folder: Path, uri: str) -> Path:
+    """Leave a spool as SIGKILL does, with no point in the store; return the checkpoint of step 12."""
+
+    def close(session: Session, status: str) -> None:
+        session.writer._deadline = 0.0
+        session.writer.journal.close()
+        session.writer._closing.set()
+        for thread in session.writer._threads:
+            thread.join(10)
+        assert session._spool is not None
+        session._spool.release()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Session, "close", close)
+        patched.setattr(Delivery, "push", lambda *_, **__: None)
+        return stopped(folder, MLflowTracker(uri, "study", deliver_every=1000.0))
+
+
+def only_spool(folder: Path) -> Path:
+    (found,) = (folder / "lrsched_spool").iterdir()
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # the later fit keeps no cycles
+@pytest.mark.parametrize("what", ["refused for good", "not reached"])
+def test_a_task_of_an_earlier_fit_that_cannot_be_done_keeps_no_point_waiting(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The artifact store refuses, and tracking works: the fit before has left its checkpoints alone."""
+
+    def refuse(client: MlflowClient, run_id: str, task: Any) -> None:
+        raise PermissionError("the bucket is read-only") if what == "refused for good" else ConnectionError("no bucket")
+
+    store = models.store
+    monkeypatch.setattr(models, "store", refuse)
+    checkpoint = CycleCheckpoint("val_loss", dirpath=tmp_path / "cycles", validate_at_end=True)
+    with (
+        pytest.warns(UserWarning, match="Tracking fails|is kept in"),
+        pytest.raises(RuntimeError, match="stopped"),
+    ):
+        train(tmp_path, MLflowTracker(uri, "study"), checkpoint, Stops(17), val_check_interval=5)
+    spool = only_spool(tmp_path)
+    told = f"An earlier fit of this run has left something in {spool}: .* bucket.*lrsched replay {spool}"
+    with pytest.warns(UserWarning, match=told):
+        train(tmp_path, MLflowTracker(uri, "study"), ckpt_path=tmp_path / "kept" / "step=12.ckpt", val_check_interval=5)
+    run = only_run(uri)
+    assert history(uri, run, LRS) == lrs()
+    no_step_twice(uri, run)
+    assert (run.info.status, stored(uri, run)) == ("FINISHED", [])
+    monkeypatch.setattr(models, "store", store)
+    assert main(["replay", str(spool)]) == 0
+    run = only_run(uri)
+    assert [int(model.params["step"]) for model in stored(uri, run)]
+    assert (history(uri, run, LRS), run.info.status) == (lrs(), "FINISHED")
+    assert not (tmp_path / "lrsched_spool").exists()
+
+
+def test_an_empty_task_is_told_with_its_name(uri: str, tmp_path: Path) -> None:
+    """As a crash of the machine can leave it."""
+    path = killed(tmp_path, uri)
+    task = only_spool(tmp_path) / "tasks" / "000099.json"
+    task.touch()
+    with pytest.warns(UserWarning, match=f"{task} is not whole .*; to go on without it: rm {task}. Deliver it with"):
+        train(tmp_path, MLflowTracker(uri, "study"), ckpt_path=path)
+    run = only_run(uri)
+    assert history(uri, run, LRS) == lrs()
+    no_step_twice(uri, run)
+    task.unlink()
+    assert main(["replay", str(tmp_path / "lrsched_spool")]) == 0
+    assert (history(uri, only_run(uri), LRS), only_run(uri).info.status) == (lrs(), "FINISHED")
+
+
+def test_points_that_cannot_be_read_are_left_for_a_replay(uri: str, tmp_path: Path) -> None:
+    path = killed(tmp_path, uri)
+    held = only_spool(tmp_path) / "held.json"
+    held.touch()
+    with pytest.warns(UserWarning, match=f"{held} is not whole"):
+        train(tmp_path, MLflowTracker(uri, "study"), ckpt_path=path)
+    run = only_run(uri)
+    assert history(uri, run, LRS) == lrs()[12:]
+    assert main(["replay", str(tmp_path / "lrsched_spool")]) == 2
+    held.unlink()
+    assert main(["replay", str(tmp_path / "lrsched_spool")]) == 0
+    assert history(uri, only_run(uri), LRS) == lrs()
+    no_step_twice(uri, run)
