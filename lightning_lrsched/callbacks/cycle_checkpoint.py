@@ -89,6 +89,7 @@ class CycleCheckpoint(Checkpoint):
         self._keeper = CycleKeeper(ledger, Wanted(filename, auto_insert_metric_name, save_weights_only, monitor))
         self._watch: CycleWatch | None = None
         self._fitting, self._restored = True, False
+        self._brought_back = ""  # the path that another process found
 
     def _check(self, dirpath: object) -> None:
         """Refuse what cannot be meant."""
@@ -126,7 +127,12 @@ class CycleCheckpoint(Checkpoint):
     def best_model_path(self) -> str:
         """The best checkpoint of all cycles so far, which ``ckpt_path="best"`` loads; the latest without a monitor."""
         best = self._keeper.ledger.best
-        return "" if best is None else best.path
+        return self._brought_back if best is None else best.path
+
+    @best_model_path.setter
+    def best_model_path(self, path: str) -> None:
+        """Take what a launcher (``ddp_spawn``, ``ddp_fork``) brings back from the process that trained."""
+        self._brought_back = path
 
     @property
     def best_model_score(self) -> float | None:
@@ -181,6 +187,7 @@ class CycleCheckpoint(Checkpoint):
         keeper = self._keeper
         if restores_late(trainer):
             keeper.check(trainer, restored=self._restored)
+        self._brought_back = ""
         self._restored = False
         source = find_source(trainer, self.every, keeper.place)
         watch = CycleWatch(trainer, source, keeper, validate_at_end=self.validate_at_end, patience=self.patience)

@@ -144,6 +144,13 @@ class Scenarios:
         writes = Writes(self.folder, "tracked", paths=lambda: kept.best_model_paths)
         self.fit(tracker, schedule(), kept, writes, val_check_interval=4)
 
+    def brought_back(self) -> None:
+        """Write what this process, which has trained itself or started those that did, knows afterwards."""
+        kept = CycleCheckpoint("val_loss", dirpath=self.folder / "kept")
+        writes = Writes(self.folder, "brought_back", best=lambda: kept.best_model_path)
+        self.fit(schedule(), kept, writes, val_check_interval=4)
+        (self.folder / "brought_back.txt").write_text(kept.best_model_path)
+
     def plateau(self) -> None:
         self._plateau("plateau", Ranked())
 

@@ -108,6 +108,17 @@ def test_every_rank_follows_the_plan(
     check_followed(found)
 
 
+def test_the_process_that_started_the_others_knows_the_best_checkpoint(tmp_path: Path, start: Start) -> None:
+    """Lightning sets the path that the worker found, and raised where it could not."""
+    process = start(RANKS, tmp_path, "ddp_fork", 2, 1, "brought_back")
+    log = finish([process], tmp_path)
+    found = seen(tmp_path, log, "brought_back")["brought_back"]
+    check_ended([process], log)
+    best = (tmp_path / "brought_back.txt").read_text()
+    assert Path(best).is_file()
+    assert [rank["best"] for rank in found] == [best] * 2
+
+
 def test_ddp_notebook_is_ddp_fork(tmp_path: Path) -> None:
     """One launch less: Lightning knows both by the same name."""
     found = [make_trainer(tmp_path, strategy=name, devices=2).strategy for name in ("ddp_fork", "ddp_notebook")]
