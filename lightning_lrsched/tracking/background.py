@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 _AT_ONCE = 25_000  # a batch in MLflow's SQL store makes some 2,500 objects, one of 1,000 points 12,000
@@ -63,19 +64,22 @@ def wait_while_computing(threads: Sequence[threading.Thread], busy: Callable[[],
         busy: whether they still are.
         longest: seconds after which it is enough.
     """
-    if not hasattr(time, "pthread_getcpuclockid"):  # macOS and Windows do not tell what a thread computes
-        return
-    clocks = [time.pthread_getcpuclockid(thread.ident) for thread in threads if thread.ident and thread.is_alive()]
     deadline, before = time.monotonic() + longest, -_GLANCE
     while busy() and time.monotonic() < deadline:
         try:
-            spent = sum(map(time.clock_gettime, clocks))
-        except OSError:  # one of them has ended
+            wanted = sum(map(_wanted, threads))
+        except OSError:  # one of them has ended, or the system does not tell: macOS
             return
-        if spent - before < _GLANCE / 10:
+        if wanted - before < _GLANCE / 10:
             return
-        before = spent
+        before = wanted
         time.sleep(_GLANCE)
+
+
+def _wanted(thread: threading.Thread) -> float:
+    """Return for how many seconds a thread wanted a processor: it ran, or was queued for one on a busy machine."""
+    ran, queued, _ = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text(encoding="ascii").split()
+    return (int(ran) + int(queued)) / 1e9
 
 
 class _SoonInterrupted:

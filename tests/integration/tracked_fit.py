@@ -71,12 +71,13 @@ def train(folder: Path, *callbacks: Callback) -> Trained:
     return Trained(module.weight.item(), module.bias.item(), generators())
 
 
-def queued(thread: threading.Thread) -> float:
-    """Seconds for which a thread was ready to run, and the machine had no processor for it: nobody's fault here."""
+def scheduled(thread: threading.Thread) -> tuple[float, float]:
+    """Seconds for which a thread ran, and for which it was ready to and queued for a processor: nobody's fault here."""
     try:
-        return int(Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()[1]) / 1e9
+        ran, queued, _ = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()
     except OSError:  # it has ended
-        return 0.0
+        return 0.0, 0.0
+    return int(ran) / 1e9, int(queued) / 1e9
 
 
 class Moment(NamedTuple):
@@ -88,13 +89,16 @@ class Moment(NamedTuple):
 
     @classmethod
     def now(cls, *threads: threading.Thread) -> "Moment":
-        before = {thread: queued(thread) for thread in threads}  # first: to read a file lets go of the interpreter
+        before = {
+            thread: scheduled(thread)[1] for thread in threads
+        }  # first: to read a file lets go of the interpreter
         return cls(time.perf_counter(), time.thread_time(), before)
 
     def asleep(self) -> float:
-        """Seconds since then in which the training thread slept, not counting waits of the threads for a core."""
+        """Seconds since then in which the training thread slept, less those in which one of the threads was queued."""
         wall, computed = time.perf_counter() - self.wall, time.thread_time() - self.computed
-        return max(0.0, wall - computed - sum(max(0.0, queued(one) - before) for one, before in self.queued.items()))
+        queued = (max(0.0, scheduled(thread)[1] - before) for thread, before in self.queued.items())
+        return max(0.0, wall - computed - sum(queued))
 
 
 class Watch(Callback):
