@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker, RunLength
 from lightning_lrsched.tracking.columns import read_columns
+from lightning_lrsched.tracking.session import Session
 from lightning_lrsched.tracking.spool import Spool, SpoolError
 from tests.callbacks.models import Tiny, expected, loader, make_trainer, wavy
 from tests.tracking.reading import artifacts, fetched, history, only_run, repeated, runs
@@ -65,6 +66,17 @@ def opened(folder: Path) -> Spool:
         except SpoolError:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def end_as_killed(session: Session, status: str) -> None:
+    """End a session as SIGKILL does: what was not delivered lies in its spool."""
+    session.writer._deadline = 0.0
+    session.writer.journal.close()
+    session.writer._closing.set()
+    for thread in session.writer._threads:
+        thread.join(10)
+    assert session._spool is not None
+    session._spool.release()
 
 
 def no_step_twice(uri: str, run: Any) -> None:
@@ -206,22 +218,10 @@ def test_the_loggers_run_that_is_gone_on_with_has_every_step_once(uri: str, tmp_
 
 def test_what_a_killed_fit_has_left_is_delivered_by_the_one_that_goes_on(uri: str, tmp_path: Path) -> None:
     """As after SIGKILL: the checkpoint names the run, the journal has steps that the store has not."""
-    from lightning_lrsched.tracking.session import Session
-
     tracker = MLflowTracker(uri, "study", deliver_every=1000.0)
     close = Session.close
-
-    def killed(session: Session, status: str) -> None:
-        session.writer._deadline = 0.0
-        session.writer.journal.close()
-        session.writer._closing.set()
-        for thread in session.writer._threads:
-            thread.join(10)
-        assert session._spool is not None
-        session._spool.release()
-
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Session, "close", killed)
+        patched.setattr(Session, "close", end_as_killed)
         path = stopped(tmp_path, tracker)
     assert Session.close is close
     train(tmp_path, MLflowTracker(uri, "study"), ckpt_path=path)

@@ -13,7 +13,7 @@ from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.session import Session
 from tests.tracking.reading import history, only_run
 from tests.tracking.reading import models as stored
-from tests.tracking.test_resumed import LRS, Stops, lrs, no_step_twice, stopped, train
+from tests.tracking.test_resumed import LRS, Stops, end_as_killed, lrs, no_step_twice, stopped, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 
@@ -25,18 +25,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def killed(folder: Path, uri: str) -> Path:
     """Leave a spool as SIGKILL does, with no point in the store; return the checkpoint of step 12."""
-
-    def close(session: Session, status: str) -> None:
-        session.writer._deadline = 0.0
-        session.writer.journal.close()
-        session.writer._closing.set()
-        for thread in session.writer._threads:
-            thread.join(10)
-        assert session._spool is not None
-        session._spool.release()
-
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Session, "close", close)
+        patched.setattr(Session, "close", end_as_killed)
         patched.setattr(Delivery, "push", lambda *_, **__: None)
         return stopped(folder, MLflowTracker(uri, "study", deliver_every=1000.0))
 
