@@ -3,8 +3,10 @@
     python benchmarks/tracking_cost.py [--steps 5000] [--store sqlite http-sqlite http-postgresql] [--groups 1 8]
 
 Each way is a process of its own and trains the same module. The cost of a step is the median over all steps of the time
-that the loop needs for one, less the same of a fit without tracking; requests are counted by a proxy before the server
+that the loop needs for one, less the same of a fit without tracking; requests are those that the server's own log has
 (writes of points alone); points are those of the lr in the store afterwards.
+
+A server has four workers, as ``mlflow server`` starts it, unless ``--workers`` says otherwise.
 
 The ways are trained in turns, three times each, since fits differ by as much as the cheap ones cost: the table has the
 median of each column, and of the longest step the largest of all. A fit that is not counted comes first: a server is
@@ -25,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,7 @@ def one_fit(way: str, uri: str, groups: int, steps: int, folder: Path) -> dict[s
         def on_train_batch_end(self, *_: object) -> None:
             self.times.append(time.perf_counter())
 
+    begin, cpu = time.perf_counter(), time.process_time()
     clock = Clock()
     callbacks: list[Callback] = [LearningRateScheduler(SGDR("10%"), warmup="5%"), clock]
     logger: Any = False
@@ -104,7 +107,6 @@ def one_fit(way: str, uri: str, groups: int, steps: int, folder: Path) -> dict[s
         default_root_dir=folder,
     )
     data: Any = torch.utils.data.DataLoader(torch.randn(16 * steps, 64), batch_size=16)  # type: ignore[arg-type]
-    begin, cpu = time.perf_counter(), time.process_time()
     trainer.fit(Module(), data)
     end, cpu_end = time.perf_counter(), time.process_time()
     gaps = [later - earlier for earlier, later in zip(clock.times, clock.times[1:], strict=False)]
@@ -162,53 +164,49 @@ def postgresql() -> Iterator[str]:
 
 
 @contextmanager
-def store(kind: str, folder: Path) -> Iterator[tuple[str, str, Any]]:
-    """Start a store; yield the URI to train against, the one to read from, and the proxy that counts."""
-    from tests.integration.tracking_server import Proxy, Server
+def store(kind: str, folder: Path, workers: int) -> Iterator[str]:
+    """Start a store; yield its URI."""
+    from tests.integration.tracking_server import Server
 
-    if kind == "sqlite":
+    with ExitStack() as running:
         uri = f"sqlite:///{folder / 'mlflow.db'}"
-        yield uri, uri, None
-        return
-    if kind == "http-postgresql":
-        with postgresql() as behind:
-            yield from _served(Server(folder, behind), Proxy)
-    else:
-        yield from _served(Server(folder, f"sqlite:///{folder / 'mlflow.db'}"), Proxy)
+        if kind == "http-postgresql":
+            uri = running.enter_context(postgresql())
+        if kind != "sqlite":
+            server = Server(folder, uri, workers)
+            running.callback(server.stop)
+            server.start()
+            uri = server.uri
+        yield uri
 
 
-def _served(server: Any, proxy_class: Any) -> Iterator[tuple[str, str, Any]]:
-    server.start()
-    proxy = proxy_class(server.port)
-    proxy.open()
-    try:
-        yield proxy.uri, server.uri, proxy
-    finally:
-        proxy.close()
-        server.stop()
+def requests_in(folder: Path) -> int:
+    """Return how many writes of values the log of the server in a folder has; 0 where there is none."""
+    log = folder / "server.log"
+    return log.read_text().count("/api/2.0/mlflow/runs/log-") if log.exists() else 0
 
 
-def measure(kind: str, groups: int, steps: int, ways: list[str], rounds: int) -> list[dict[str, Any]]:
+def measure(kind: str, groups: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Train in every way against one store."""
+    ways = ["none", *args.ways]
     fits: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with store(kind, folder) as (uri, read, proxy):
+        with store(kind, folder, args.workers) as uri:
 
             def train(way: str, steps: int) -> dict[str, Any]:
-                before = len(proxy.requests) if proxy else 0
+                before = requests_in(folder)
                 command = [sys.executable, __file__, "--fit", way, uri, str(groups), str(steps), str(folder / way)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
-                asked = [path for path in (proxy.requests[before:] if proxy else []) if "log-" in path]
                 row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-                row |= {"requests": len(asked), "points": 0 if way == "none" else points_in(read)}
+                row |= {"requests": requests_in(folder) - before, "points": 0 if way == "none" else points_in(uri)}
                 sys.stderr.write(f"{kind} {groups} {way}: {row}\n")
                 return row
 
             train("tracker", 100)
-            for _ in range(rounds):
+            for _ in range(args.rounds):
                 for way in ways:
-                    fits[way].append(train(way, steps))
+                    fits[way].append(train(way, args.steps))
     return [{"way": way, "store": kind, "groups": groups, **middle(rows)} for way, rows in fits.items()]
 
 
@@ -272,6 +270,7 @@ def main() -> None:
     parser.add_argument("--groups", type=int, nargs="+", default=[1, 8], choices=[1, 2, 4, 8])
     parser.add_argument("--store", nargs="+", default=[*STORES], choices=STORES)
     parser.add_argument("--ways", nargs="+", default=WAYS[1:], choices=WAYS[1:], help="beside no tracking")
+    parser.add_argument("--workers", type=int, default=4, help="of a server; as mlflow server has, where not given")
     parser.add_argument("--rounds", type=int, default=3, help="how often each way is trained")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with it
@@ -279,9 +278,9 @@ def main() -> None:
     rows = []
     for kind in args.store:
         for groups in args.groups:
-            rows += measure(kind, groups, args.steps, ["none", *args.ways], args.rounds)
+            rows += measure(kind, groups, args)
     step = statistics.median(row["step"] for row in rows if row["way"] == "none")
-    print(f"{args.steps:,} steps; one without tracking took {step / 1e3:.1f} ms")
+    print(f"{args.steps:,} steps; one without tracking took {step / 1e3:.1f} ms; servers with {args.workers} workers")
     print(f"\n{table(rows)}\n\nagainst {NAMES['logger']}:\n{factors(rows)}")
 
 

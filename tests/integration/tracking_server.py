@@ -24,10 +24,11 @@ def free_port() -> int:
 class Server:
     """``mlflow server`` over a store, in a process group of its own."""
 
-    def __init__(self, folder: Path, store: str) -> None:
+    def __init__(self, folder: Path, store: str, workers: int = 1) -> None:
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.store = store
+        self._workers = str(workers)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -38,7 +39,7 @@ class Server:
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*python, *where, "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"],
+                [*python, *where, "--host", "127.0.0.1", "--port", str(self.port), "--workers", self._workers],
                 env=kept | quiet,
                 cwd=folder,
                 stdout=log,
