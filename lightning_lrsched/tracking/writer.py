@@ -100,10 +100,6 @@ class Writer:
         """Record measured values."""
         self.journal.append(metrics_note(record))
 
-    def run(self, job: Job) -> None:
-        """Have the tasks' thread do something with the sink. A replay does not know of it; see `task`."""
-        self._add(job, None)
-
     def task(self, task: Mapping[str, Any]) -> None:
         """Have the tasks' thread do one of `tracking.tasks`, or a replay if this process cannot."""
         path = None
@@ -111,13 +107,14 @@ class Writer:
             self._tasks += 1
             with suppress(OSError):  # a full disk has been told by the journal
                 path = self._spool.write(f"tasks/{self._tasks:06d}.json", task)
-        self._add(partial(tasks.perform, task), path)
+        self.add(partial(tasks.perform, task), path)
 
     def settle(self, longest: float) -> None:
         """Wait for the jobs so far, as long as they compute: a step would have to share the interpreter with them."""
         wait_while_computing(self._threads, lambda: self._jobs, longest)
 
-    def _add(self, job: Job, path: Path | None) -> None:
+    def add(self, job: Job, path: Path | None = None) -> None:
+        """Have the tasks' thread do something with the sink, and remove the file by which a replay would know of it."""
         self._jobs.append((job, path))
         self._awake.set()
 

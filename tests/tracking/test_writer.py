@@ -198,7 +198,7 @@ def test_a_job_is_begun_at_once_and_waited_for_while_it_computes(
 
     sink = Keeps()
     made = make(sink, spool)
-    made.run(job)
+    made.add(job)
     made.settle(60)
     assert sink.params == {"computed": "yes"}
     monkeypatch.setattr(writer, "_LOOK", 0.01)
@@ -211,7 +211,7 @@ def test_a_job_that_hangs_is_not_waited_for(spool: Spool | None) -> None:
     def job(sink: Sink) -> None:
         over.wait(30)
 
-    made.run(job)
+    made.add(job)
     begin = time.monotonic()
     made.settle(60)
     assert time.monotonic() - begin < 10
@@ -251,7 +251,7 @@ def test_jobs_run_in_their_order_beside_the_points(spool: Spool | None) -> None:
     seen: list[tuple[str, str]] = []
     made = make(Keeps(), spool)
     for name in ("first", "second"):
-        made.run(lambda sink, name=name: seen.append((name, threading.current_thread().name)))  # type: ignore[misc]
+        made.add(lambda sink, name=name: seen.append((name, threading.current_thread().name)))  # type: ignore[misc]
     assert made.close(10, "FINISHED")
     assert seen == [("first", "lrsched-tasks"), ("second", "lrsched-tasks")]
 
@@ -259,7 +259,7 @@ def test_jobs_run_in_their_order_beside_the_points(spool: Spool | None) -> None:
 def test_a_job_that_hangs_keeps_no_point_waiting(spool: Spool | None) -> None:
     sink, release = Keeps(), threading.Event()
     made = make(sink, spool)
-    made.run(lambda sink: (release.wait(10), None)[1])
+    made.add(lambda sink: (release.wait(10), None)[1])
     record(made, 20)
     deadline = time.monotonic() + 5
     while len(sink.points) < 20 and time.monotonic() < deadline:
@@ -303,7 +303,7 @@ def test_a_job_that_always_fails_keeps_neither_the_next_nor_the_status_from_bein
         raise RuntimeError("no picture")
 
     made = make(sink, spool, [])
-    made.run(broken)
+    made.add(broken)
     made.task(tasks.text("plan.json", "{}"))
     assert not made.close(10, "FAILED")
     assert sink.status == "FAILED"
