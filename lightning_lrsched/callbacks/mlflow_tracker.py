@@ -153,6 +153,9 @@ class MLflowTracker(Callback):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
                 raise refusal(f"MLflowTracker.{name}", value, "a text or None", "experiment='digits'")
+        if set("/:") & set(self.registered_model or ""):
+            allowed = "a name without '/' and ':'"
+            raise refusal("MLflowTracker.registered_model", self.registered_model, allowed, "registered_model='digits'")
         folder, every = self.spool_dir, self.every_n_steps
         if folder is not None and (not isinstance(folder, str | Path) or not str(folder)):
             raise refusal("MLflowTracker.spool_dir", folder, "a local folder or None", "spool_dir='/scratch/spool'")

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from lightning_lrsched.masking import masked, masked_values
 from lightning_lrsched.tracking.sink import key_of
 
-_NOT_SETTINGS = ("params", "lr", "initial_lr", "name", "param_names")
+_INITIAL = "initial_"  # before a key in a parameter group: its value before any schedule wrote
+_NOT_SETTINGS = ("params", "lr", "name", "param_names")
 _PACKAGES = ("lightning-lrsched", "lightning", "pytorch-lightning", "mlflow", "numpy")
 _TRAINER = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision", "world_size")
 
@@ -28,8 +30,7 @@ def run_setup(trainer: pl.Trainer, module: pl.LightningModule) -> tuple[dict[str
     for index, optimizer in enumerate(trainer.optimizers):
         label = f"optimizer{index or ''}"
         settings[label] = type(optimizer).__name__
-        first = optimizer.param_groups[0]
-        settings |= {f"{label}.{key}": value for key, value in first.items() if key not in _NOT_SETTINGS}
+        settings |= {f"{label}.{key}": value for key, value in _settings(optimizer.param_groups[0]).items()}
     data = getattr(trainer, "datamodule", None)
     document = {
         "settings": settings,
@@ -41,6 +42,15 @@ def run_setup(trainer: pl.Trainer, module: pl.LightningModule) -> tuple[dict[str
     }
     params = {key_of("setup", key): masked(str(value)) for key, value in settings.items() if value is not None}
     return params, masked(json.dumps(masked_values(document), indent=2, default=str, skipkeys=True))
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a parameter group was made with: of what a schedule writes, the value before it."""
+    before = {key.removeprefix(_INITIAL): value for key, value in group.items() if key.startswith(_INITIAL)}
+    settings = {key: before.get(key, value) for key, value in group.items() if not key.startswith(_INITIAL)}
+    if "betas" in settings and "momentum" in before:  # Adam's first beta is what a schedule of the momentum writes
+        settings["betas"] = (before["momentum"], *settings["betas"][1:])
+    return {key: value for key, value in settings.items() if key not in _NOT_SETTINGS}
 
 
 def _hparams(owner: Any) -> dict[str, Any]:

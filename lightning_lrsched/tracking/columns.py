@@ -65,10 +65,13 @@ def read_columns(paths: Sequence[Path]) -> "dict[str, tuple[Ints, Floats]]":
     merged = {}
     for key, parts in curves.items():
         kept: list[tuple[Ints, Floats]] = []
-        for steps, values in parts:  # a fit that was resumed begins anew at an earlier step
-            kept = [(old[old < steps[0]], was[old < steps[0]]) for old, was in kept]
+        for steps, values in parts:  # a fit that was resumed begins anew at an earlier step, and may end at one
+            others = [(old < steps[0]) | (old > steps[-1]) for old, _ in kept]
+            kept = [(old[other], was[other]) for (old, was), other in zip(kept, others, strict=True)]
             kept.append((steps, values))
-        merged[key] = np.concatenate([part[0] for part in kept]), np.concatenate([part[1] for part in kept])
+        axis = np.concatenate([part[0] for part in kept])
+        order = np.argsort(axis, kind="stable")
+        merged[key] = axis[order], np.concatenate([part[1] for part in kept])[order]
     return merged
 
 

@@ -17,6 +17,7 @@ from lightning_lrsched.tracking.thinning import Thinning
 
 _READ = 1 << 20
 _MOST_UNMARKED = 8  # batches after which the mark is set, even if that takes a small request
+_DAMAGED = ".damaged"  # segments of which a part cannot be read, when all else of them was delivered
 _WILL = "held.json"  # points that are held back, and the mark at which they are
 
 
@@ -50,6 +51,7 @@ class Delivery:
         self.infinite: Counter[str] = Counter()
         self.written = 0
         self.unread = 0
+        self.damaged: set[Path] = set() if spool is None else set(spool.folder.glob(f"*{_DAMAGED}"))
         self.status: str | None = None
         self.unpacked = ""  # why the packed steps lack a segment
         self._sink = sink
@@ -101,7 +103,15 @@ class Delivery:
             self._leave(self._spool)
             for index in self._spool.segments():
                 if index < self._segment - 1:  # the one before is what a replay builds on
-                    self._spool.segment(index).unlink(missing_ok=True)
+                    self._let_go(self._spool.segment(index))
+
+    def _let_go(self, path: Path) -> None:
+        """Remove a segment that was delivered; one that cannot be read whole is kept, for who can mend it."""
+        if path in self.damaged:
+            self.damaged.remove(path)
+            self.damaged.add(path.rename(path.with_suffix(_DAMAGED)))
+        else:
+            path.unlink(missing_ok=True)
 
     def _leave(self, spool: Spool) -> None:
         """Mark how far it came, and write down what is held back: first that, so that neither is without the other."""
@@ -173,6 +183,8 @@ class Delivery:
             return False
         if self._load() or self._expand():  # written between the last look and the beginning of the next one
             return True
+        if self._at < len(self._data):
+            self.damaged.add(self._spool.segment(self._segment))
         self._end_segment()
         self._begin(self._segment + 1)
         return True

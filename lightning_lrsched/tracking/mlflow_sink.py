@@ -69,9 +69,10 @@ class MlflowSink:
         from mlflow.entities import Param, RunTag
 
         with self._alone:
-            stored = self.client.get_run(self.run_id).data.params
+            stored, tagged = (data := self.client.get_run(self.run_id).data).params, data.tags
         cut = {key: value[:_LONGEST_PARAM] for key, value in params.items()}
-        tags = dict(tags) | {key: value for key, value in cut.items() if stored.get(key, value) != value}
+        known = stored | {key: value for key, value in tagged.items() if key in stored}
+        tags = dict(tags) | {key: value for key, value in cut.items() if known.get(key, value) != value}
         entries = [Param(key, value) for key, value in cut.items() if key not in stored]
         marks = [RunTag(key, value[:_LONGEST_TAG]) for key, value in tags.items()]
         for first in range(0, len(entries), _AT_ONCE):

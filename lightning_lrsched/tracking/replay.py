@@ -86,8 +86,8 @@ def replay(
         if last:  # before its points: an earlier fit that is delivered later must leave them as they are
             note_last_fit(client, sink.run_id, spool.fit)
         delivery = deliver_points(spool, sink, progress, last=last)
-        deliver_rest(spool, sink, delivery)
         status = _finish(spool, sink, delivery.status, known) if last else None
+        deliver_rest(spool, sink, delivery)
     except BaseException:
         spool.release()
         raise
@@ -132,20 +132,31 @@ def deliver_rest(spool: Spool, sink: MlflowSink, delivery: Delivery) -> None:
         delivery: what has brought its points there.
 
     Raises:
-        SpoolError: if a task cannot be read, or its checkpoint is gone.
+        SpoolError: when all else is done, if a task is refused for good or its checkpoint is gone, or if a part of the
+            journal cannot be read.
     """
+    refused = []
     for path in spool.tasks():
-        task = spool.read(path)
         try:
-            tasks.perform(task, sink)
-        except FileNotFoundError as gone:
-            raise SpoolError(f"{gone.filename or gone} is not there any more; to go on without it: rm {path}") from gone
-        path.unlink()
+            tasks.perform(spool.read(path), sink)
+        except Exception as failure:
+            gone = isinstance(failure, FileNotFoundError)
+            if not (gone or sink.is_final(failure)):
+                raise
+            why = f"{getattr(failure, 'filename', None) or failure} is not there any more" if gone else failure
+            refused.append(f"{why}; to go on without it: rm {path}")
+        else:
+            path.unlink()
     title, picture = spool.manifest.get("title", "learning rate"), spool.manifest.get("picture", "lr.png")
     if delivery.curves:
         tasks.upload_curve(sink, delivery.curves, title, picture)
     for path in spool.files():
         sink.upload(path, tasks.STEPS_FOLDER)
+    if delivery.damaged:
+        names = ", ".join(sorted(map(str, delivery.damaged)))
+        refused.append(f"{names} is damaged, and lacks steps; to go on without them: rm -r {spool.folder}")
+    if refused:
+        raise SpoolError("\n".join(refused))
 
 
 def thinning_of(spool: Spool) -> Thinning:

@@ -85,7 +85,7 @@ class Session:
 
     def close(self, status: str) -> Left | None:
         """Deliver the rest and end the run; what is not taken in time is told, with the command that delivers it."""
-        writer, timeout = self.writer, self._options.flush_timeout
+        writer, timeout, begin = self.writer, self._options.flush_timeout, time.monotonic()
         self.sink.batch_size = MOST_POINTS  # no step waits any more
         if writer.close(timeout, status):
             if writer.infinite_values:
@@ -93,15 +93,18 @@ class Session:
             if writer.unpacked:
                 self._tell(f"schedule/steps lacks some steps ({writer.unpacked}); MLflow has every point")
             return None
-        reason = writer.reason or "it does not answer"
-        message = f"MLflow has not taken everything in {timeout:g} s (flush_timeout): {reason}."
+        reason = (writer.reason or "it does not answer").rstrip(".")
+        within = f" in {timeout:g} s (flush_timeout)" if time.monotonic() - begin >= timeout else ""
+        message = f"MLflow has not taken everything{within}: {reason}."
         if self._spool is not None:
             message += (
                 f" The rest is kept in {self._spool.folder}. Deliver it with: lrsched replay {self._spool.folder}"
             )
         lost = bool(writer.journal.dropped) or self._spool is None or writer.journal.refused
         if lost:
-            message += f" There was no room for it on the disk: {writer.journal.dropped or 'the last'} steps are lost"
+            message += " What could not be written to the spool was in memory alone, and is lost"
+        if writer.journal.dropped:
+            message += f"; for {writer.journal.dropped} steps there was no room in memory either"
         self._tell(message)
         return Left(None if self._spool is None else self._spool.folder, lost)
 

@@ -257,7 +257,7 @@ class Writer:
             except Exception as failure:
                 failures += 1
                 self._note_failure(failure)
-                final = self._sink.is_final(failure) or isinstance(failure, FileNotFoundError)
+                final = self._sink.is_final(failure) or isinstance(failure, FileNotFoundError | ImportError)
                 closing = self._closing.is_set()
                 tired = failures > patience and not self._stuck
                 if (final and closing) or tired or time.monotonic() >= self._deadline:

@@ -105,6 +105,25 @@ def test_a_server_that_is_down_keeps_no_step_waiting_and_is_told_without_its_pas
     assert "secret" not in "".join(ours(told))
 
 
+def test_a_driver_that_is_missing_is_not_waited_for(tmp_path: Path) -> None:
+    tracker = MLflowTracker("mysql+pymysql://127.0.0.1:9/mlflow", flush_timeout=30)
+    begin = time.monotonic()
+    with pytest.warns(UserWarning, match="pymysql") as told:
+        make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker).fit(Tiny())
+    assert time.monotonic() - begin < 15
+    assert "flush_timeout" not in ours(told)[-1]
+
+
+def test_what_was_in_memory_alone_is_told_to_be_lost(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    tracker = MLflowTracker("http://127.0.0.1:9", flush_timeout=0.3, spool_dir=tmp_path / "file" / "spool")
+    with pytest.warns(UserWarning, match="Tracking|MLflow|spool") as told:
+        make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker).fit(Tiny())
+    assert ours(told)[-1].endswith("What could not be written to the spool was in memory alone, and is lost")
+    assert tracker.left is not None
+    assert tracker.left.lost
+
+
 def test_a_reason_with_a_password_is_told_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reason = "cannot reach postgresql://someone:p@ss/w:rd@db.example:5432/mlflow"
     with pytest.warns(UserWarning, match=r"cannot reach postgresql://") as told:

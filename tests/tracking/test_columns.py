@@ -53,6 +53,14 @@ def test_no_bit_is_lost(tmp_path: Path, values: Any) -> None:
         assert column.tobytes() == np.array(expected).tobytes()
 
 
+def test_a_fit_that_was_resumed_and_ended_early_leaves_the_steps_after_it(tmp_path: Path) -> None:
+    packed(tmp_path / "0.npz", [[0.1] * 100])
+    packed(tmp_path / "1.npz", [[0.2] * 10], start=20)
+    ((steps, values),) = read_columns([tmp_path / "0.npz", tmp_path / "1.npz"]).values()
+    assert steps.tolist() == list(range(100))
+    assert values.tolist() == [0.1] * 20 + [0.2] * 10 + [0.1] * 70
+
+
 @pytest.mark.parametrize(("ratio", "most"), [(1.0, 0.1), (0.8, 0.4)])
 def test_a_value_takes_less_than_half_a_byte(tmp_path: Path, ratio: float, most: float) -> None:
     size = packed(tmp_path / "0.npz", curves(ratio, 0.0))

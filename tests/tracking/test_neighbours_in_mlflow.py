@@ -175,6 +175,7 @@ def test_no_password_is_written_anywhere(uri: str, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
+        ({"registered_model": "team/digits"}, r"MLflowTracker.registered_model = 'team/digits' is refused: .*'digits'"),
         ({"every_n_steps": 0}, r"MLflowTracker.every_n_steps = 0 is refused: .*'on_change'"),
         ({"every_n_steps": "sometimes"}, r"MLflowTracker.every_n_steps = 'sometimes' is refused"),
         ({"tolerance": 2.0}, r"MLflowTracker.tolerance = 2.0 is refused"),

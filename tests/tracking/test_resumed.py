@@ -198,6 +198,8 @@ def test_changed_params_become_tags(uri: str, tmp_path: Path) -> None:
     assert run.data.params["schedule/main"] == "SGDR(T_0=5)"
     assert run.data.tags["schedule/main"] == "SGDR(T_0=5, eta_min=0.001)"
     no_step_twice(uri, run)
+    train(tmp_path, MLflowTracker(uri, "study"), ckpt_path=path)
+    assert only_run(uri).data.tags["schedule/main"] == "SGDR(T_0=5)"
 
 
 def test_a_fresh_fit_with_the_same_tracker_opens_a_run_of_its_own(uri: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import lightning as L
 import pytest
 import torch
 
-from lightning_lrsched import Cosine, LearningRateScheduler, MLflowTracker
+from lightning_lrsched import Cosine, LearningRateScheduler, Linear, MLflowTracker, OneCycle, Plan
 from tests.callbacks.models import Tiny, make_trainer
 from tests.tracking.reading import fetched, only_run
 
@@ -61,3 +61,22 @@ def test_a_secret_among_the_hyper_parameters_is_masked(uri: str, tmp_path: Path)
     expected = {"api_key": "***", "store": {"password": "***", "host": "db"}, "width": 8}
     assert document["hparams"]["module"] == expected
     assert fetched(uri, run, "schedule/config.yaml").read_text() == "model:\n  hf_token: '***'\n  width: 8\n"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        (lambda module: torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9), {"momentum": "0.9"}),
+        (lambda module: torch.optim.Adam(module.parameters(), lr=0.1), {"betas": "(0.9, 0.999)"}),
+    ],
+)
+def test_what_a_schedule_writes_has_the_value_before_it(
+    uri: str, tmp_path: Path, optimizer: Any, expected: dict[str, str]
+) -> None:
+    plan = Plan(OneCycle(cycle_momentum=True), others={"weight_decay": Linear()})
+    schedule = LearningRateScheduler(plan)
+    make_trainer(tmp_path, schedule, MLflowTracker(uri)).fit(Tiny(optimizer))
+    params = only_run(uri).data.params
+    for key, value in {**expected, "weight_decay": "0"}.items():
+        assert params[f"setup/optimizer.{key}"] in (value, f"{value}.0")
+    assert not [key for key in params if "initial_" in key]
