@@ -1,5 +1,6 @@
 """Options and summaries of the whole suite, and the store that its stores are copied from."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Generator
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("suite", deadline=None)  # the first call of an example imports and compiles
-settings.load_profile("suite")
+SUITE = settings(settings.get_profile("default"), deadline=None)  # the first call of an example imports and compiles
+settings.register_profile("suite", SUITE)
+settings.register_profile("ci", SUITE, derandomize=True, database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "suite")  # what CI tries is the same each time
 
 VECTORS = Path(__file__).parent / "golden" / "vectors"
 OUTCOMES = {
