@@ -22,20 +22,9 @@ def test_told():
 def twice(folder: Path) -> list[str]:
     """What two runs were: their settings and examples."""
     (folder / "test_it.py").write_text(TEST, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "tests.conftest",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        folder,
-    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider"]
     for _ in range(2):
-        subprocess.run([*command, folder], cwd=folder, check=True, timeout=120)
+        subprocess.run([*command, "--rootdir", str(folder), str(folder)], cwd=folder, check=True, timeout=120)
     return (folder / "told").read_text(encoding="utf-8").splitlines()
 
 
