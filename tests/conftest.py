@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import threading
+import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,20 @@ SLOW = (
     "tests/test_gpu_benchmark.py",
 )
 """Modules and folders that take longest, in the order in which they begin where tests run beside each other."""
+PATIENCE = 5.0  # seconds that a thread has to end after its test
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """Fail a test after which a thread of the tracker still runs: it would write while another test looks."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + PATIENCE
+    started = [each for each in threading.enumerate() if each.name.startswith("lrsched-") and each not in before]
+    for thread in started:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = [thread.name for thread in started if thread.is_alive()]
+    assert not left, f"still running {PATIENCE:g} s after the test: {left}"
 
 
 @pytest.fixture(scope="session")
