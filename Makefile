@@ -24,7 +24,7 @@ demo: $(READY) ## train three runs on real digits, compare them, say where every
 	@OMP_NUM_THREADS=2 $(BIN)/python examples/demo.py
 
 test: $(READY) ## run the tests
-	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m pytest -n 2 --dist loadscope --durations=25
+	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=25
 
 OLDEST := .venv-oldest/bin/python
 
@@ -61,12 +61,13 @@ bench: $(READY) ## measure the cost of a step against the peers, and print the t
 study: $(READY) ## train what the SGDR study lacks (two hours of a core if nothing is there yet) and write docs/study.md
 	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m benchmarks.sgdr_study.run $(ARGS)
 
+SERVER := mlflow_configs/server.yaml
+
 server: $(READY) ## start a tracking server over PostgreSQL on this machine; prints the line to export
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
-	@$(BIN)/python mlflow_configs/serve.py start
+	@$(BIN)/python mlflow_configs/serve.py start $(SERVER)
 
 server-stop: $(READY) ## stop it; what it holds stays in .server
-	@$(BIN)/python mlflow_configs/serve.py stop
+	@$(BIN)/python mlflow_configs/serve.py stop $(SERVER)
 
 docs-images: $(READY) ## draw the pictures of the docs anew
 	$(BIN)/python docs/make_images.py

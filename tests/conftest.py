@@ -1,15 +1,20 @@
 """Options and summaries of the whole suite, and the store that its stores are copied from."""
 
+import os
 import shutil
+import threading
+import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("suite", deadline=None)  # the first call of an example imports and compiles
-settings.load_profile("suite")
+SUITE = settings(settings.get_profile("default"), deadline=None)  # the first call of an example imports and compiles
+settings.register_profile("suite", SUITE)
+settings.register_profile("ci", SUITE, derandomize=True, database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "suite")  # what CI tries is the same each time
 
 VECTORS = Path(__file__).parent / "golden" / "vectors"
 OUTCOMES = {
@@ -17,6 +22,32 @@ OUTCOMES = {
     "differs": "differs on purpose",
 }
 MAY_SKIP = (OUTCOMES["differs"], "no small disk")  # the latter takes a right that not every root has
+SLOW = (
+    "tests/study/test_quick.py",
+    "tests/tracking/test_cost_benchmark.py",
+    "tests/tracking/test_faults_benchmark.py",
+    "tests/integration",
+    "tests/configs/test_server.py",
+    "tests/sweep",
+    "tests/test_examples.py",
+    "tests/test_errors.py",
+    "tests/test_gpu_benchmark.py",
+)
+"""Modules and folders that take longest, in the order in which they begin where tests run beside each other."""
+PATIENCE = 5.0  # seconds that a thread has to end after its test
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """Fail a test after which a thread of the tracker still runs: it would write while another test looks."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + PATIENCE
+    started = [each for each in threading.enumerate() if each.name.startswith("lrsched-") and each not in before]
+    for thread in started:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = [thread.name for thread in started if thread.is_alive()]
+    assert not left, f"still running {PATIENCE:g} s after the test: {left}"
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +80,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail what is skipped for want of something that can be installed, a PostgreSQL for example",
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that at the end no worker waits for another one; alone, keep the order."""
+    if hasattr(config, "workerinput"):  # a worker of pytest-xdist
+        first = {config.rootpath / name: place for place, name in enumerate(SLOW)}
+        items.sort(key=lambda item: min(first.get(path, len(SLOW)) for path in (item.path, *item.path.parents)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,9 +1,7 @@
 """The guides in CONTRIBUTING.md work as they stand there: a schedule and a tracker are made from their code alone."""
 
 import json
-import re
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,14 +13,7 @@ import lightning_lrsched.schedules.steps
 from lightning_lrsched import LearningRateScheduler, Plan, RunLength
 from lightning_lrsched.tracking.sink import Point
 from tests.callbacks.models import Tiny, expected, loader, make_trainer
-
-ROOT = Path(__file__).parent.parent
-HALVING, SINK, CALLBACK = (
-    textwrap.dedent(block)
-    for block in re.findall(
-        r"^   ```python\n(.*?)^   ```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-)
+from tests.guides import CALLBACK, HALVING, SINK
 
 
 @pytest.fixture

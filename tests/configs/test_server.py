@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,12 @@ from mlflow import MlflowClient
 from lightning_lrsched import Cosine, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.cli import main
 from tests.callbacks.models import Tiny, make_trainer
+from tests.postgresql import skip_without_postgresql
 from tests.sweep.conftest import sweep_file
 from tests.tracking.reading import history, runs
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "mlflow_configs" / "serve.py"
+SHIPPED = ROOT / "mlflow_configs" / "server.yaml"
 DATABASE_SECRET, SERVER_SECRET = "d4t4b4se-s3cret:\\x", "s3rver-s3cret"
 
 
@@ -35,27 +37,33 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run make; the Python of these tests stands for the one that ``make env`` would install."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment = kept | {"PGPASSWORD": DATABASE_SECRET, "PYTHONPATH": str(ROOT)}
+    (folder / "ready").touch()
+    command = ["make", *words, f"READY={folder / 'ready'}", f"BIN={Path(sys.executable).parent}"]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150, check=False)
+
+
 def serve(what: str, config: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PGPASSWORD": DATABASE_SECRET, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(SCRIPT), what, str(config)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
+    return make(config.parent, {"start": "server", "stop": "server-stop"}[what], f"SERVER={config}")
 
 
 @pytest.fixture(scope="module")
 def config() -> Iterator[Path]:
-    """A running server's file."""
+    """The shipped file with a place of its own, and its server running."""
+    skip_without_postgresql()
     # pytest's own folders are closed to the user that PostgreSQL runs as.
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     port, database_port = free_ports(2)
-    document = {
-        "tracking_uri": f"http://127.0.0.1:{port}",
-        "experiment": "on the server",
-        "server": {
-            "port": port,
-            "database": f"postgresql+psycopg2://mlflow@127.0.0.1:{database_port}/mlflow",
-            "folder": str(folder / ".server"),
-        },
+    document = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    document |= {"tracking_uri": f"http://127.0.0.1:{port}", "experiment": "on the server"}
+    document["server"] |= {
+        "port": port,
+        "database": f"postgresql+psycopg2://mlflow@127.0.0.1:{database_port}/mlflow",
+        "folder": str(folder / ".server"),
     }
     path = folder / "server.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
@@ -73,6 +81,20 @@ def runs_still(pid: int) -> bool:
     """Return whether a process exists and is more than an entry that nobody has collected."""
     status = Path(f"/proc/{pid}/status")
     return status.exists() and re.search(r"^State:\s+Z", status.read_text(), re.MULTILINE) is None
+
+
+def with_children(pid: int) -> set[int]:
+    """Return a process and all that have come of it."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):  # it has ended meanwhile
+            parents[int(status.parent.name)] = int(re.findall(r"^PPid:\s+(\d+)", status.read_text(), re.MULTILINE)[0])
+    found: set[int] = set()
+    new = {pid}
+    while new:
+        found |= new
+        new = {child for child, parent in parents.items() if parent in new}
+    return found
 
 
 def uri_of(config: Path) -> str:
@@ -142,9 +164,16 @@ def test_stopping_ends_both_and_what_was_kept_is_there_again(config: Path) -> No
     assert count
     pid = int((config.parent / ".server" / "mlflow.pid").read_text())
     database = int((config.parent / ".server" / "postgres" / "postmaster.pid").read_text().split()[0])
+    running = with_children(pid) | with_children(database)
+    assert len(running) > 4, "the server has a worker, the database its own processes"
     assert serve("stop", config).stdout == "stopped: mlflow server and PostgreSQL\n"
-    assert not runs_still(pid)
-    assert not runs_still(database)
+    assert not [each for each in running if runs_still(each)]
     assert serve("stop", config).stdout == "stopped: nothing was running\n"
     assert serve("start", config).returncode == 0
     assert len(runs(uri_of(config))) == count
+
+
+def test_without_another_file_it_is_the_shipped_one(tmp_path: Path) -> None:
+    command = f"{Path(sys.executable).parent}/python mlflow_configs/serve.py"
+    assert make(tmp_path, "--dry-run", "server").stdout == f"{command} start mlflow_configs/server.yaml\n"
+    assert make(tmp_path, "--dry-run", "server-stop").stdout == f"{command} stop mlflow_configs/server.yaml\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_lrsched.tracking.sink import Point
-from tests.test_contributing import SINK
+from tests.guides import SINK
 
 
 class Keeps:

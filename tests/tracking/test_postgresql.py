@@ -1,6 +1,5 @@
 """The store that a team has: PostgreSQL from Debian's packages."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from benchmarks.tracking_cost import postgresql
 from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker, RunLength
 from tests.callbacks.models import Tiny, expected, make_trainer
+from tests.postgresql import skip_without_postgresql
 from tests.tracking.reading import history, only_run
 from tests.tracking.test_replay import left
 
@@ -18,10 +18,7 @@ LRS = "lr/SGD/0"
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
-        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
-    if os.getuid() == 0 and not (shutil.which("runuser") or Path("/usr/sbin/runuser").exists()):
-        pytest.skip("PostgreSQL does not run as root, and there is no other user")
+    skip_without_postgresql()
     with postgresql() as uri:
         yield uri
 
