@@ -15,7 +15,7 @@ def test_a_row_for_each_way_has_its_figures_and_all_points(tmp_path: Path) -> No
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     first, *told = done.stdout.splitlines()
-    assert re.fullmatch(rf"{STEPS} steps; one without tracking took \d+\.\d ms", first)
+    assert re.fullmatch(rf"{STEPS} steps; one without tracking took \d+\.\d ms; servers with 4 workers", first)
     heading, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told if line[:1] == "|"]
     columns = dict(zip(heading, zip(*rows, strict=True), strict=True))
     assert columns["store"] == ("sqlite", "sqlite")
