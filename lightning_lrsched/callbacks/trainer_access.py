@@ -127,12 +127,42 @@ def is_smoke_test(trainer: pl.Trainer) -> bool:
 
 
 def validation_metrics(trainer: pl.Trainer) -> tuple[dict[str, float], set[str]]:
-    """Return the metrics of the validation that just ended, and which of them Lightning hands to its loggers."""
+    """Return the metrics of the validation that just ended, and which of them Lightning hands to its loggers.
+
+    When a training epoch ends: what it has logged so far.
+    """
     results = trainer._results
     if results is None:
         return {}, set()
     metrics = results.metrics(on_step=False)
     return {key: float(value) for key, value in metrics["callback"].items()}, set(metrics["log"])
+
+
+def after_module_hook(trainer: pl.Trainer, name: str, then: Callable[[], None]) -> Callable[[], None]:
+    """Do something right after the next call of a hook of the module.
+
+    At the end of an epoch the callbacks that save checkpoints or stop early come after the module, all others before
+    it. This stands in for that one call, and takes itself away with it.
+
+    Returns:
+        What takes it away if the call does not come; nothing happens if it came.
+    """
+    own = vars(trainer.lightning_module)
+    before = own.get(name)
+
+    def put_back() -> None:
+        if own.get(name) is stands_in:
+            del own[name]
+            own.update({} if before is None else {name: before})
+
+    def stands_in(*args: Any, **kwargs: Any) -> Any:
+        put_back()
+        result = getattr(trainer.lightning_module, name)(*args, **kwargs)
+        then()
+        return result
+
+    own[name] = stands_in
+    return put_back
 
 
 def end_logger_as(logger: Logger, status: str) -> None:
