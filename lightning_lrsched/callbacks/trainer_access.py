@@ -74,12 +74,20 @@ def averages_follow(trainer: pl.Trainer, epoch: int) -> bool:
     """Return whether the module makes no step after an epoch, and holds averages.
 
     StochasticWeightAveraging puts them there after its last epoch: for one more pass over the data, which measures
-    batch norm anew, or in its ``on_train_end``, which comes before that of any checkpoint callback.
+    batch norm anew, or in its ``on_train_end``, which comes before that of any checkpoint callback. With
+    ``max_epochs=-1`` its last epoch is the one in which the training ends.
     """
     return any(
-        isinstance(callback, StochasticWeightAveraging) and callback.swa_end == epoch
+        callback.swa_end == epoch or (callback._max_epochs == -1 and _is_over(trainer))
         for callback in callbacks_of(trainer)
+        if isinstance(callback, StochasticWeightAveraging)
     )
+
+
+def _is_over(trainer: pl.Trainer) -> bool:
+    """Return whether the training ends with the present epoch: by its steps, or because somebody asked for it."""
+    stops = trainer.should_stop and trainer.fit_loop._can_stop_early
+    return stops or 0 <= trainer.max_steps <= trainer.global_step
 
 
 def run_facts(trainer: pl.Trainer) -> RunFacts:
