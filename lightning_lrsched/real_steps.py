@@ -4,6 +4,7 @@ from collections.abc import Callable
 from inspect import unwrap
 from typing import Any, TypeAlias
 
+import torch
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -100,12 +101,18 @@ class StepCounter:
 
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: dict[str, Any]) -> None:
         """Count an update, unless a scaler told a fused optimizer to skip it, or it was none."""
+        if torch.compiler.is_dynamo_compiling():
+            self._after_step_outside(optimizer, args, kwargs)
+            return
         none = kwargs.get("closure", self) is None and moves_nothing(optimizer)
         if not none and not bool(optimizer.__dict__.get("found_inf", False)):
             used = [float(group["lr"]) for group in optimizer.param_groups]
             for observer in self.observers:
                 observer(self.real_steps, used)
             self.real_steps += 1
+
+    # Out of the graph of a compiled optimizer.step, with all that the observers do.
+    _after_step_outside = torch.compiler.disable(_after_step)  # type: ignore[no-untyped-call]
 
 
 def _nothing(*args: Any) -> None:
