@@ -1,9 +1,8 @@
 """The one torch scheduler that is installed: it counts real steps and writes the lr that the next one uses."""
 
-from collections.abc import Callable, Iterator, Sequence
-from inspect import unwrap
+from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import torch
 from torch.optim import Optimizer
@@ -11,13 +10,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.checks import refusal
+from lightning_lrsched.real_steps import Observer, hook_steps, moves_nothing
 from lightning_lrsched.timeline import Timeline
 from lightning_lrsched.tracks import Track, separate_tensors
-
-Observer: TypeAlias = Callable[[int, list[float]], None]
-"""Called after each real step with its index (from 0) and the lr that it used in every parameter group."""
-
-Hook: TypeAlias = Callable[..., None]
 
 MARK = "lightning_lrsched"
 
@@ -83,29 +78,13 @@ class RealStepScheduler(LRScheduler):
             ValueError: if the optimizer tells nobody of its steps.
         """
         self._remove_hooks()
-        self._hooks = list(self._hooked())
+        self._hooks = hook_steps(self.optimizer, self._before_step, self._after_step)
         self.started = True
         self.real_steps = real_steps
         self._known = -1
         self._may_skip = getattr(self.optimizer, "_step_supports_amp_scaling", False)
         self._follower = iter(self.write, self)  # calls it each time
         self.write()
-
-    def _hooked(self) -> Iterator[RemovableHandle]:
-        """Register the hooks that count, before and after each step."""
-        optimizer = self.optimizer
-        try:
-            if isinstance(optimizer, Optimizer):
-                optimizer._patch_step_function()  # torch's constructor does it, which timm's Lookahead leaves out
-            before, after = once_a_step(type(optimizer), self._before_step, self._after_step)
-            yield optimizer.register_step_pre_hook(before)
-            yield optimizer.register_step_post_hook(after)
-        except AttributeError as missing:
-            raise ValueError(
-                f"{type(optimizer).__name__} tells nobody of its steps ({missing}), and they are what the schedule "
-                "counts. Derive it from torch.optim.Optimizer and call super().__init__(params, defaults), or return "
-                "the optimizer inside it from configure_optimizers"
-            ) from None
 
     def let_go(self) -> None:
         """Leave the lr to somebody else, and go on counting."""
@@ -211,45 +190,6 @@ class RealStepScheduler(LRScheduler):
         """Whether groups were added or loaded since the base lrs were read."""
         groups = self.optimizer.param_groups
         return groups is not self._groups or len(groups) != self._known
-
-
-def once_a_step(kind: type, before: Hook, after: Hook) -> tuple[Hook, Hook]:
-    """Return hooks that are called once a step, also where a class of optimizers calls the step of its base class.
-
-    torch has the step of each class call the hooks from the first instance of that very class on. A step that calls
-    ``super().step()`` then calls them twice.
-    """
-    steps = [vars(each)["step"] for each in kind.__mro__ if "step" in vars(each)]
-    most = len({unwrap(step) for step in steps if hasattr(step, "hooked")})
-    if most < 2:
-        return before, after
-    depth = 0
-
-    def begins(*args: Any) -> None:
-        nonlocal depth
-        depth = min(depth + 1, most)  # one that raised has left its own behind
-        before(*args)
-
-    def ends(*args: Any) -> None:
-        nonlocal depth
-        depth -= 1
-        if depth == 0:
-            after(*args)
-
-    return begins, ends
-
-
-def moves_nothing(optimizer: Optimizer) -> bool:
-    """Return whether every lr and every gradient is 0: such a step is no update.
-
-    torch's distributed checkpoints call ``step(closure=None)`` so to give an optimizer its states, and SGD, which gets
-    none, at every save.
-    """
-    groups = optimizer.param_groups
-    if any(float(group["lr"]) != 0.0 for group in groups):
-        return False
-    gradients = (parameter.grad for group in groups for parameter in group["params"] if parameter.grad is not None)
-    return not any(bool(getattr(each, "_local_tensor", each).any()) for each in gradients)
 
 
 class PlannedScheduler(RealStepScheduler):

@@ -11,17 +11,16 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch.optim import Optimizer
 
 from lightning_lrsched.callbacks.epoch_watch import EpochWatch
+from lightning_lrsched.callbacks.plateau_feed import PlateauFeed
 from lightning_lrsched.callbacks.recipe import Recipe
 from lightning_lrsched.callbacks.stepping import measure
 from lightning_lrsched.callbacks.trainer_access import (
     averaging_goes_on,
-    is_last_batch,
     is_smoke_test,
     replace_config,
     run_facts,
     scheduler_configs,
     trains_nothing,
-    validation_metrics,
 )
 from lightning_lrsched.checks import check_choice
 from lightning_lrsched.describe import differences, plan_table
@@ -95,6 +94,7 @@ class LearningRateScheduler(Callback):
         self._left_off: tuple[int, list[dict[str, Any]]] = (0, [])
         self._end = math.inf
         self._watch = EpochWatch()
+        self._plateaus = PlateauFeed(by_module=not isinstance(main, Driven))
 
     @property
     def plan(self) -> Plan:
@@ -176,8 +176,7 @@ class LearningRateScheduler(Callback):
         if trainer.sanity_checking:
             return
         for scheduler in self.schedulers:
-            if isinstance(self.recipe.main, Driven) or is_last_batch(trainer):
-                self._feed(trainer, scheduler, validated=True)
+            self._plateaus.validation_ends(trainer, scheduler)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Do what belongs to the end of an epoch and has not been done: feed a plateau of the module, or advance.
@@ -191,35 +190,9 @@ class LearningRateScheduler(Callback):
             self._watch.plan_is_over(self.schedulers[0], int(self._end))
         self._watch.epoch_ends(trainer, self.schedulers, self.run, self._remade)
         for scheduler in self.schedulers:
-            if not isinstance(self.recipe.main, Driven):
-                self._feed(trainer, scheduler, validated=False)
-            elif isinstance(scheduler, DrivenScheduler) and scheduler.advances == "epoch" and scheduler.by_callback:
+            self._plateaus.epoch_ends(trainer, scheduler)
+            if isinstance(scheduler, DrivenScheduler) and scheduler.advances == "epoch" and scheduler.by_callback:
                 scheduler.advance()
-
-    def _feed(self, trainer: pl.Trainer, scheduler: RealStepScheduler, *, validated: bool) -> None:
-        """Give a plateau its metric, the same on every rank: the module's own once an epoch, ours every time.
-
-        After a validation only its metrics count: one of the training has the value of the epoch before until this
-        epoch ends.
-        """
-        if not isinstance(scheduler, DrivenScheduler) or scheduler.monitor is None:
-            return
-        if scheduler.fed_epoch == trainer.current_epoch:
-            return
-        ours = isinstance(self.recipe.main, Driven)
-        metrics = validation_metrics(trainer)[0] if validated else trainer.callback_metrics
-        there = float(metrics[scheduler.monitor]) if scheduler.monitor in metrics else None
-        metric = trainer.strategy.broadcast(there)
-        if metric is not None:
-            if not ours:
-                scheduler.fed_epoch = trainer.current_epoch
-            scheduler.advance(metric)
-        elif scheduler.strict and (ours or not validated):
-            raise MisconfigurationException(
-                f"Plateau.monitor = {scheduler.monitor!r} is not logged in validation. Logged are: "
-                f"{', '.join(sorted(metrics)) or 'none'}. Log it, for example self.log({scheduler.monitor!r}, loss) "
-                "in validation_step, or monitor one of these"
-            )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Stop counting; tell of a group that was named and never came."""
@@ -235,6 +208,7 @@ class LearningRateScheduler(Callback):
 
     def _disarm(self, trainer: pl.Trainer) -> None:
         """Let go of the optimizers, and remember where for another fit with the same Trainer, if this one knows it."""
+        self._plateaus.let_go()
         for scheduler in self.schedulers:
             scheduler.disarm()
         known = [each.state_dict() if each.started else each.restored or {} for each in self.schedulers]

@@ -13,8 +13,6 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning_utilities.core.rank_zero import rank_zero_warn
-from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
 from lightning_lrsched.callbacks.audit import Auditor
 from lightning_lrsched.callbacks.recorded_plan import plan_of, scheduled_keys
@@ -31,6 +29,7 @@ from lightning_lrsched.callbacks.trainer_access import (
 from lightning_lrsched.checks import check_flag, check_number, refusal
 from lightning_lrsched.configs import tracker_from
 from lightning_lrsched.masking import masked, masked_yaml
+from lightning_lrsched.real_steps import StepCounter
 from lightning_lrsched.scheduler import RealStepScheduler
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.pick import Earlier, check_installed, pick_target
@@ -136,7 +135,7 @@ class MLflowTracker(Callback):
         self._earlier: Earlier | None = None  # the run of the checkpoint that was loaded for this fit
         self._latest: Earlier | None = None  # the run of this fit, or of the one before
         self._cycles = TrackedCycles(upload=log_checkpoints, registered=registered_model)
-        self._hooks: list[RemovableHandle] = []
+        self._counters: list[StepCounter] = []  # of optimizers that no scheduler of ours counts
         self._texts: dict[str, str] = {}
         self._steps: StepRecorder | None = None  # of the first optimizer
         self._fitting = self._opened = False
@@ -358,14 +357,13 @@ class MLflowTracker(Callback):
             if self.audit:
                 scheduler.observers.append(Auditor(scheduler, _tell))
             return
-
-        def before_step(optimizer: Optimizer, args: object, kwargs: object) -> None:
-            recorder(0, [float(group["lr"]) for group in optimizer.param_groups])
-
-        if hasattr(optimizer, "register_step_pre_hook"):
-            self._hooks.append(optimizer.register_step_pre_hook(before_step))
-        else:
-            _tell(f"The lr of {label} is not tracked: a {label} takes no hook before its step")
+        try:
+            counter = StepCounter(optimizer)
+        except ValueError as refused:
+            _tell(f"The lr of {label} is not tracked: {refused}")
+            return
+        counter.observers.append(recorder)
+        self._counters.append(counter)
 
     def _shares_run(self, trainer: pl.Trainer) -> bool:
         """Return whether one of the trainer's loggers writes to this very run."""
@@ -379,9 +377,9 @@ class MLflowTracker(Callback):
     def _close(self, status: str) -> None:
         """Deliver what is left, draw the curve, set the status; at most `flush_timeout` seconds."""
         session, self._session, self._earlier, self._steps = self._session, None, None, None
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
+        for counter in self._counters:
+            counter.disarm()
+        self._counters.clear()
         if session is not None:
             self.left = session.close(status)
             self._latest = session.earlier

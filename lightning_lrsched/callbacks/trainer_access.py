@@ -74,12 +74,20 @@ def averages_follow(trainer: pl.Trainer, epoch: int) -> bool:
     """Return whether the module makes no step after an epoch, and holds averages.
 
     StochasticWeightAveraging puts them there after its last epoch: for one more pass over the data, which measures
-    batch norm anew, or in its ``on_train_end``, which comes before that of any checkpoint callback.
+    batch norm anew, or in its ``on_train_end``, which comes before that of any checkpoint callback. With
+    ``max_epochs=-1`` its last epoch is the one in which the training ends.
     """
     return any(
-        isinstance(callback, StochasticWeightAveraging) and callback.swa_end == epoch
+        callback.swa_end == epoch or (callback._max_epochs == -1 and _is_over(trainer))
         for callback in callbacks_of(trainer)
+        if isinstance(callback, StochasticWeightAveraging)
     )
+
+
+def _is_over(trainer: pl.Trainer) -> bool:
+    """Return whether the training ends with the present epoch: by its steps, or because somebody asked for it."""
+    stops = trainer.should_stop and trainer.fit_loop._can_stop_early
+    return stops or 0 <= trainer.max_steps <= trainer.global_step
 
 
 def run_facts(trainer: pl.Trainer) -> RunFacts:
@@ -127,12 +135,42 @@ def is_smoke_test(trainer: pl.Trainer) -> bool:
 
 
 def validation_metrics(trainer: pl.Trainer) -> tuple[dict[str, float], set[str]]:
-    """Return the metrics of the validation that just ended, and which of them Lightning hands to its loggers."""
+    """Return the metrics of the validation that just ended, and which of them Lightning hands to its loggers.
+
+    When a training epoch ends: what it has logged so far.
+    """
     results = trainer._results
     if results is None:
         return {}, set()
     metrics = results.metrics(on_step=False)
     return {key: float(value) for key, value in metrics["callback"].items()}, set(metrics["log"])
+
+
+def after_module_hook(trainer: pl.Trainer, name: str, then: Callable[[], None]) -> Callable[[], None]:
+    """Do something right after the next call of a hook of the module.
+
+    At the end of an epoch the callbacks that save checkpoints or stop early come after the module, all others before
+    it. This stands in for that one call, and takes itself away with it.
+
+    Returns:
+        What takes it away if the call does not come; nothing happens if it came.
+    """
+    own = vars(trainer.lightning_module)
+    before = own.get(name)
+
+    def put_back() -> None:
+        if own.get(name) is stands_in:
+            del own[name]
+            own.update({} if before is None else {name: before})
+
+    def stands_in(*args: Any, **kwargs: Any) -> Any:
+        put_back()
+        result = getattr(trainer.lightning_module, name)(*args, **kwargs)
+        then()
+        return result
+
+    own[name] = stands_in
+    return put_back
 
 
 def end_logger_as(logger: Logger, status: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import callbacks as lightning_callbacks
 from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 
@@ -76,6 +77,32 @@ def test_the_epoch_that_swa_adds_for_batch_norms_is_not_in_the_plan(
     trainer.fit(Normed(), loader(BATCHES, batch_size=2))
     assert callback.run == RunLength(EPOCHS * BATCHES, BATCHES)
     assert stranger.group()[: BEGINS * BATCHES] == expected(callback, BEGINS * BATCHES)
+
+
+@swa_says
+@both_orders
+@pytest.mark.filterwarnings("ignore:Another callback replaced the scheduler of LearningRateScheduler")
+@pytest.mark.parametrize("made", [Tiny, Normed])
+def test_a_run_that_its_steps_end_is_planned_for_them(
+    tmp_path: Path, stranger: Stranger, first: bool, made: Any
+) -> None:
+    swa = StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=BEGINS + 1, annealing_epochs=2)
+    callback = LearningRateScheduler(Cosine(), warmup=2)
+    trainer = make_trainer(tmp_path, *ordered(first, swa, callback), stranger, max_epochs=-1, max_steps=22)
+    trainer.fit(made(), loader(BATCHES, batch_size=2))
+    assert callback.run == RunLength(22, BATCHES)
+    assert stranger.group()[: BEGINS * BATCHES] == expected(callback, BEGINS * BATCHES)
+    assert len(stranger.group()) == 22
+
+
+@both_orders
+def test_a_share_of_the_epochs_is_refused_where_there_is_no_last_one(tmp_path: Path, first: bool) -> None:
+    swa, module = StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=0.8), Tiny()
+    callback = LearningRateScheduler(Cosine(), warmup=2)
+    trainer = make_trainer(tmp_path, *ordered(first, swa, callback), max_epochs=-1, max_steps=22)
+    with pytest.raises(MisconfigurationException, match="provide `swa_epoch_start` as an integer"):
+        trainer.fit(module, loader(BATCHES))
+    assert module.batches == 0
 
 
 class Averages(Callback):

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch._dynamo.utils import counters
 from torch.optim import AdamW, Optimizer
 
-from lightning_lrsched import Cosine, LearningRateScheduler, Plan, RunLength
+from lightning_lrsched import Cosine, CycleCheckpoint, LearningRateScheduler, Plan, RunLength
 from tests.callbacks.models import LR, Stranger, Tiny, expected, make_trainer
 
 pytestmark = [  # torch's own, of its compiler
@@ -18,11 +19,16 @@ pytestmark = [  # torch's own, of its compiler
 STEPS = 12
 
 
+def forget() -> None:
+    """Begin again with nothing compiled."""
+    torch._dynamo.reset()
+    counters.clear()
+
+
 @pytest.fixture(autouse=True)
 def afresh() -> None:
     """Nothing is compiled yet."""
-    torch._dynamo.reset()
-    counters.clear()
+    forget()
 
 
 class Compiled(Tiny):
@@ -65,3 +71,16 @@ def test_a_tensor_lr_needs_no_second_compilation(tmp_path: Path) -> None:
 
 def test_a_float_lr_follows_the_plan_too(tmp_path: Path) -> None:
     assert fit(tmp_path, LR) == planned()[:10]
+
+
+@pytest.mark.parametrize("lr", [LR, torch.tensor(LR)], ids=["float", "tensor"])
+def test_what_counts_without_a_plan_stays_out_of_the_compiled_step(tmp_path: Path, lr: Any) -> None:
+    def frames(*callbacks: Callback) -> int:
+        forget()
+        make_trainer(tmp_path, *callbacks, max_epochs=1, limit_train_batches=10).fit(Compiled(lr))
+        return int(counters["frames"]["total"])
+
+    checkpoint = CycleCheckpoint(every=4)
+    alone = frames()
+    assert frames(checkpoint) <= alone + 2  # the hook, and the step after it
+    assert [row.end.step for row in checkpoint.finished_cycles if row.end] == [4, 8, 10]

@@ -107,7 +107,13 @@ class Itself(Tiny):
 
 
 def averaged(
-    folder: Path, *others: Callback, normed: bool, period: int, first: bool, **given: Any
+    folder: Path,
+    *others: Callback,
+    normed: bool,
+    period: int,
+    first: bool,
+    limits: dict[str, int] | None = None,
+    **given: Any,
 ) -> tuple[CycleCheckpoint, Itself, dict[int, float]]:
     """Fit with averages, from the third epoch on, that are higher than the weights of the last one."""
     swa = StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=3, annealing_epochs=2)
@@ -115,7 +121,8 @@ def averaged(
     order: list[Callback] = [swa, checkpoint] if first else [checkpoint, swa]
     callbacks = [LearningRateScheduler(SGDR(period)), weights, *order, *others]
     module = Itself(normed=normed)
-    trainer = make_trainer(folder.parent, *callbacks, max_epochs=EPOCHS, val_check_interval=2)
+    limits = {"max_epochs": EPOCHS} if limits is None else limits
+    trainer = make_trainer(folder.parent, *callbacks, **{"val_check_interval": 2, **limits})
     trainer.fit(module, loader(BATCHES, 2), **given)
     return checkpoint, module, weights.after
 
@@ -150,3 +157,49 @@ def test_a_run_resumed_before_the_averages_come_keeps_none_either(tmp_path: Path
     assert rows_of(resumed) == rows_of(whole)
     assert files(tmp_path / "whole") == sorted(one.path for one in kept)
     assert module.weight.item() > after[EPOCHS * BATCHES]
+
+
+class StopsAt(Callback):
+    """Asks for the end of the training after so many steps, or when the epoch with that step ends."""
+
+    def __init__(self, step: int, *, epoch_end: bool) -> None:
+        self.step = step
+        self.epoch_end = epoch_end
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if not self.epoch_end:
+            trainer.should_stop |= trainer.global_step == self.step
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.epoch_end:
+            trainer.should_stop |= trainer.global_step >= self.step
+
+
+@pytest.mark.parametrize(
+    ("limits", "stops", "steps"),
+    [
+        pytest.param({"max_steps": 28}, [], 28, id="inside an epoch"),
+        pytest.param({"max_steps": 30}, [], 30, id="with an epoch"),
+        pytest.param({"max_steps": 100}, [StopsAt(28, epoch_end=False)], 28, id="stopped inside an epoch"),
+        pytest.param({"max_steps": 100}, [StopsAt(28, epoch_end=True)], 30, id="stopped with an epoch"),
+        pytest.param({"max_steps": 30, "min_steps": 27}, [StopsAt(12, epoch_end=True)], 27, id="stopped too early"),
+        pytest.param({"max_steps": 8}, [], 8, id="before the averages begin"),
+    ],
+)
+@pytest.mark.parametrize("period", [4, 7])
+@pytest.mark.parametrize("normed", [False, True], ids=["plain", "with batch norm"])
+@pytest.mark.filterwarnings("ignore:Trainer was signaled to stop but the required")
+def test_a_run_without_a_last_epoch_keeps_no_averages(
+    tmp_path: Path, *, limits: dict[str, int], stops: list[Callback], steps: int, period: int, normed: bool
+) -> None:
+    """Lightning puts the averages into the module when such a run ends, by its steps or because it was stopped."""
+    given: dict[str, Any] = {"normed": normed, "period": period, "first": True, "limits": {"max_epochs": -1} | limits}
+    checkpoint, module, after = averaged(tmp_path / "cycles", *stops, **given)
+    assert max(after) == steps
+    kept = [one for row in checkpoint.finished_cycles for one in row.kept]
+    assert [weight_in(one.path) for one in kept] == [after[one.step] for one in kept]
+    last = checkpoint.finished_cycles[-1]
+    assert last.end is not None
+    assert (last.end.step, last.complete) == (steps, steps % period == 0)
+    assert last.end.epoch == (steps - 1) // BATCHES
+    assert module.weight.item() != after[steps]

@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler, StochasticWeightAveraging
+from lightning.pytorch.callbacks import Callback, Checkpoint, GradientAccumulationScheduler, StochasticWeightAveraging
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import LRSchedulerConfig
@@ -156,8 +156,11 @@ def test_weight_averaging_that_was_restored_in_its_phase_is_seen(tmp_path: Path)
     assert (fresh.seen, resumed.seen) == ([False], [True])
 
 
+@pytest.mark.parametrize("limits", [{"max_epochs": 3}, {"max_epochs": -1, "max_steps": 6}], ids=["epochs", "steps"])
 @pytest.mark.parametrize("normed", [False, True], ids=["plain", "with batch norm"])
-def test_after_the_last_epoch_of_averaging_the_module_holds_averages(tmp_path: Path, normed: bool) -> None:
+def test_after_the_last_epoch_of_averaging_the_module_holds_averages(
+    tmp_path: Path, normed: bool, limits: dict[str, int]
+) -> None:
     class Normed(Tiny):
         def __init__(self) -> None:
             super().__init__()
@@ -166,8 +169,8 @@ def test_after_the_last_epoch_of_averaging_the_module_holds_averages(tmp_path: P
     swa = StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=1)
     follow = Looks(lambda trainer: trainer_access.averages_follow(trainer, trainer.current_epoch), "on_train_epoch_end")
     weight = Looks(lambda trainer: trainer.lightning_module.weight.item(), "on_train_epoch_end", "on_train_end")
-    make_trainer(tmp_path, swa, follow, weight, max_epochs=3).fit(Normed(), loader(2))
-    assert follow.seen == [False, False, True, *([False] if normed else [])]
+    make_trainer(tmp_path, swa, follow, weight, **limits).fit(Normed(), loader(2))
+    assert follow.seen == [False, False, True, *([False] if normed and "max_steps" not in limits else [])]
     before = weight.seen[follow.seen.index(True)]
     assert all(after > before for after in weight.seen[follow.seen.index(True) + 1 :])
     assert trainer_access.averages_follow(make_trainer(tmp_path), 2) is False
@@ -286,3 +289,39 @@ def test_the_module_holds_other_weights_while_they_are_saved(tmp_path: Path) -> 
             assert pl_module.state_dict()["weight"] == before
 
     make_trainer(tmp_path, Saves(), max_epochs=1).fit(Tiny(), loader(2))
+
+
+def test_what_follows_the_modules_hook_comes_before_the_checkpoints_once(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    class Notes(Tiny):
+        def on_train_epoch_end(self) -> None:
+            order.append("module")
+
+    class Saves(Checkpoint):
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            order.append("checkpoint")
+
+    def follow(trainer: L.Trainer) -> None:
+        order.append("callback")
+        if trainer.current_epoch == 0:
+            for name in ("first", "second"):
+                trainer_access.after_module_hook(trainer, "on_train_epoch_end", partial(order.append, name))
+
+    make_trainer(tmp_path, Saves(), Looks(follow, "on_train_epoch_end")).fit(Notes(), loader(2))
+    assert order == [
+        *("callback", "module", "first", "second", "checkpoint"),
+        *("callback", "module", "checkpoint"),
+    ]
+
+
+def test_what_is_taken_away_does_not_follow_the_modules_hook(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def follow(trainer: L.Trainer) -> None:
+        trainer_access.after_module_hook(trainer, "on_train_epoch_end", partial(order.append, "wrong"))()
+
+    module = Tiny()
+    vars(module)["on_train_epoch_end"] = partial(order.append, "module's own")
+    make_trainer(tmp_path, Looks(follow, "on_train_epoch_end"), max_epochs=1).fit(module, loader(2))
+    assert order == ["module's own"]

@@ -1,6 +1,8 @@
 """What makes a run comparable and repeatable is stored with it."""
 
 import json
+from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +82,25 @@ def test_what_a_schedule_writes_has_the_value_before_it(
     for key, value in {**expected, "weight_decay": "0"}.items():
         assert params[f"setup/optimizer.{key}"] in (value, f"{value}.0")
     assert not [key for key in params if "initial_" in key]
+
+
+@dataclass
+class Bucket:
+    """Where the rows of a module lie."""
+
+    name: str = "rows"
+    secret_key: str = "s3cret"
+
+
+def test_no_file_of_the_tracking_holds_a_secret_of_an_object_or_of_a_block(uri: str, tmp_path: Path) -> None:
+    tracker = MLflowTracker(uri)
+    tracker.keep_text("config.yaml", "model:\n  password: |\n    s3cret\n  store: {token: s3cret}\n  width: 8\n")
+    module = Keyed(store=Namespace(bucket=Bucket(), login={"token": b"s3cret"}, width=16))
+    make_trainer(tmp_path, LearningRateScheduler(Cosine()), tracker).fit(module)
+    run = only_run(uri)
+    store = {"bucket": {"name": "rows", "secret_key": "***"}, "login": {"token": "***"}, "width": 16}
+    document = json.loads(fetched(uri, run, "schedule/setup.json").read_text())
+    assert document["hparams"]["module"] == {"api_key": "***", "store": store, "width": 8}
+    text = fetched(uri, run, "schedule/config.yaml").read_text()
+    assert text == "model:\n  password: '***'\n  store: {token: '***'}\n  width: 8\n"
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()] == []

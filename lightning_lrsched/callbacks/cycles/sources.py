@@ -8,9 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
-from lightning_lrsched.scheduler import Observer, moves_nothing
+from lightning_lrsched.real_steps import Observer, StepCounter
 from lightning_lrsched.timeline import Cycle, Timeline
 from lightning_lrsched.torch_cycles import Pace, Restarts, advances_of
 
@@ -39,37 +38,6 @@ class Counter(Protocol):
     """Updates that really happened."""
     observers: list[Observer]
     """Called after each of them, before the lr moves on."""
-
-
-class StepCounter:
-    """Counts real steps where no scheduler of this package does.
-
-    Args:
-        optimizer: the optimizer whose updates count.
-        real_steps: how many there were before.
-    """
-
-    def __init__(self, optimizer: Optimizer, real_steps: int = 0) -> None:
-        """Begin to count."""
-        self.optimizer = optimizer
-        self.real_steps = real_steps
-        self.observers: list[Observer] = []
-        self._hook: RemovableHandle | None = optimizer.register_step_post_hook(self._after_step)
-
-    def disarm(self) -> None:
-        """Stop counting."""
-        if self._hook is not None:
-            self._hook.remove()
-        self._hook, self.observers = None, []
-
-    def _after_step(self, optimizer: Optimizer, args: object, kwargs: dict[str, Any]) -> None:
-        """Count an update, unless a scaler told a fused optimizer to skip it, or it was none."""
-        none = kwargs.get("closure", self) is None and moves_nothing(optimizer)
-        if not none and not bool(optimizer.__dict__.get("found_inf", False)):
-            used = [float(group["lr"]) for group in optimizer.param_groups]
-            for observer in self.observers:
-                observer(self.real_steps, used)
-            self.real_steps += 1
 
 
 class CycleSource(Protocol):

@@ -11,11 +11,11 @@ from lightning_lrsched.callbacks.cycles.sources import (
     LengthCycles,
     ListedCycles,
     Place,
-    StepCounter,
 )
 from lightning_lrsched.callbacks.stepping import measure
 from lightning_lrsched.callbacks.trainer_access import run_facts, scheduler_configs, validation_cadence
 from lightning_lrsched.driven import DrivenScheduler
+from lightning_lrsched.real_steps import StepCounter
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.torch_cycles import pace_of, restarts_of
 from lightning_lrsched.units import Duration, RunLength
@@ -39,7 +39,8 @@ def find_source(trainer: pl.Trainer, every: int | str | None, place: Place | Non
         place: where training was, as a resume or a fit before knows it.
 
     Raises:
-        MisconfigurationException: if there are no cycles, or a length that the run cannot tell is needed.
+        MisconfigurationException: if there are no cycles, a length that the run cannot tell is needed, or the optimizer
+            tells nobody of its steps.
     """
     configs = scheduler_configs(trainer)
     own = [config.scheduler for config in configs if isinstance(config.scheduler, RealStepScheduler)]
@@ -65,7 +66,7 @@ def find_source(trainer: pl.Trainer, every: int | str | None, place: Place | Non
             pace = None if by_batches else pace_of(config.interval, config.frequency, 0, per_epoch)
             return DrivenCycles(_counter(trainer, place), driven, restarts, pace, cycle)
     if place is not None and place.rest is not None:
-        return ListedCycles(StepCounter(trainer.optimizers[0], place.steps), place)
+        return ListedCycles(_counter(trainer, place), place)
     raise MisconfigurationException(
         "CycleCheckpoint needs a schedule with cycles, and none is attached. Add one, for example "
         "callbacks=[LearningRateScheduler(SGDR('10ep', T_mult=2)), CycleCheckpoint('val_loss')], or say how long a "
@@ -131,6 +132,12 @@ def _counter(trainer: pl.Trainer, place: Place | None) -> StepCounter:
     """Return a counter of real steps for a Trainer without a scheduler of this package.
 
     Where no place is known the Trainer's step is it, as for a LearningRateScheduler that is added on a resume.
+
+    Raises:
+        MisconfigurationException: if the optimizer tells nobody of its steps.
     """
     before = trainer.global_step // len(trainer.optimizers) if place is None else place.steps
-    return StepCounter(trainer.optimizers[0], before)
+    try:
+        return StepCounter(trainer.optimizers[0], before)
+    except ValueError as refused:
+        raise MisconfigurationException(str(refused)) from None
