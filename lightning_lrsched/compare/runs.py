@@ -22,6 +22,7 @@ _LR_KEY = re.compile(r"lr/[^/]+/.+|lr-(?!.*-(?:momentum|weight_decay)$).+|lr|lea
 _OWN_KEY = re.compile(r"(?:lr|schedule|cycle|checkpoint|best|system)/.*|lr-.+|lr|learning_rate|epoch")
 _WHOLE_ID = re.compile(r"[0-9a-f]{32}")
 _CYCLE = "schedule/cycle"
+_CHANGED = ("schedule/", "setup/")  # what the tracker writes as params, and as tags where a later fit changed them
 _PAGE = 1000
 _DRAWN = 2000  # points of a curve that is only drawn
 _TICKS = 256
@@ -39,7 +40,7 @@ class RunRecord:
         start_time: milliseconds since 1970.
         end_time: milliseconds since 1970; None while it runs.
         last_time: when the last of the points read here was recorded, in milliseconds since 1970.
-        params: all parameters of the run.
+        params: all parameters of the run, as its latest fit had them.
         lr: one curve for each parameter group, by its metric key without ``lr/``; a long one as it is drawn.
         metric: the metric that is compared.
         epochs: epoch (from 0), by optimizer step.
@@ -248,7 +249,7 @@ def _record(run: "Run", metric: str, histories: Mapping[str, History], phases: t
         start_time=info.start_time,
         end_time=info.end_time,
         last_time=max((int(history.times.max()) for history in histories.values()), default=None),
-        params=dict(run.data.params),
+        params=_params(run),
         lr={key.removeprefix("lr/"): curve for key, curve in sorted(curves.items()) if _LR_KEY.fullmatch(key)},
         metric=curves.get(metric, EMPTY),
         epochs=curves.get("epoch", EMPTY),
@@ -258,6 +259,12 @@ def _record(run: "Run", metric: str, histories: Mapping[str, History], phases: t
         phases=phases,
         clock=_clock(histories.values()),
     )
+
+
+def _params(run: "Run") -> dict[str, str]:
+    """Return the params as the latest fit of the run had them: MLflow changes no param, so a new value is a tag."""
+    later = {key: value for key, value in run.data.tags.items() if key.startswith(_CHANGED)}
+    return {**run.data.params, **later}
 
 
 def _clock(histories: Iterable[History]) -> Curve:
