@@ -12,6 +12,7 @@ import numpy as np
 from lightning_lrsched.compare.curves import EMPTY, Curve, History
 from lightning_lrsched.compare.histories import read_histories
 from lightning_lrsched.compare.plans import PlannedPhase, plan_of, read_phases
+from lightning_lrsched.compare.shared import leaders_in, whole
 from lightning_lrsched.compare.store import CompareError, Store, told
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _LR_KEY = re.compile(r"lr/[^/]+/.+|lr-(?!.*-(?:momentum|weight_decay)$).+|lr|lea
 _OWN_KEY = re.compile(r"(?:lr|schedule|cycle|checkpoint|best|system)/.*|lr-.+|lr|learning_rate|epoch")
 _WHOLE_ID = re.compile(r"[0-9a-f]{32}")
 _CYCLE = "schedule/cycle"
+_PHASE = "schedule/phase"
 _CHANGED = ("schedule/", "setup/")  # what the tracker writes as params, and as tags where a later fit changed them
 _PAGE = 1000
 _DRAWN = 2000  # points of a curve that is only drawn
@@ -116,18 +118,34 @@ def load_runs(
         key = pick_metric({name for run in runs for name in run.data.metrics}, metric)
         planned = [run.info.run_id for run in runs if plan_of(run.data.params)]
         phases = read_phases(store, planned)
-        wanted: dict[str, list[str]] = defaultdict(list)
-        for run in runs:
-            for name in _wanted(run, key, lrs=lrs):
-                wanted[name].append(run.info.run_id)
-        histories: dict[str, dict[str, History]] = defaultdict(dict)
-        cycles_first = {name: wanted[name] for name in sorted(wanted, key=lambda name: name != _CYCLE)}
-        for run_id, name, history in read_histories(store, cycles_first):
-            # Only the curve of the lr is for the eye alone; everything else is also counted with.
-            boundaries = _boundaries(phases.get(run_id, ()), histories[run_id].get(_CYCLE))
-            seen = history.thinned(_DRAWN, boundaries) if _LR_KEY.fullmatch(name) and name != key else history
-            histories[run_id][name] = seen
+        histories = _histories(store, runs, key, phases, lrs=lrs)
     return key, [_record(run, key, histories[run.info.run_id], phases.get(run.info.run_id, ())) for run in runs]
+
+
+def _histories(
+    store: Store, runs: Sequence["Run"], metric: str, phases: Mapping[str, Sequence[PlannedPhase]], *, lrs: bool
+) -> dict[str, dict[str, History]]:
+    """Return whatever is needed of the runs' metrics, by run and key; lrs are whole, but thinned to what is seen."""
+    wanted: dict[str, list[str]] = defaultdict(list)
+    for run in runs:
+        for name in _wanted(run, metric, lrs=lrs):
+            wanted[name].append(run.info.run_id)
+    leaders = {run.info.run_id: keys for run in runs if (keys := leaders_in(run.data.tags))}
+    histories: dict[str, dict[str, History]] = defaultdict(dict)
+
+    def seen(run_id: str, name: str, history: History) -> History:
+        # Only the curve of the lr is for the eye alone; everything else is also counted with.
+        if not _LR_KEY.fullmatch(name) or name == metric:
+            return history
+        return history.thinned(_DRAWN, _boundaries(phases.get(run_id, ()), histories[run_id].get(_CYCLE)))
+
+    cycles_first = {name: wanted[name] for name in sorted(wanted, key=lambda name: name != _CYCLE)}
+    for run_id, name, history in read_histories(store, cycles_first):
+        histories[run_id][name] = history if run_id in leaders else seen(run_id, name, history)
+    for run_id, keys in leaders.items():
+        found = histories[run_id] | whole(histories[run_id], keys)
+        histories[run_id] = {name: seen(run_id, name, history) for name, history in found.items()}
+    return histories
 
 
 def _boundaries(phases: Sequence[PlannedPhase], cycles: History | None) -> list[int]:
@@ -235,6 +253,7 @@ def _children(runs: Sequence["Run"], parent: "Run") -> list["Run"]:
 def _wanted(run: "Run", metric: str, *, lrs: bool) -> list[str]:
     """Return the metrics of a run whose whole history is needed."""
     keys = {_CYCLE, "epoch", metric, f"cycle/{metric}", f"cycle/end/{metric}"}
+    keys |= {_PHASE} if leaders_in(run.data.tags) else set()
     return [key for key in run.data.metrics if key in keys or (lrs and _LR_KEY.fullmatch(key))]
 
 
