@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from lightning_lrsched.compare.histories import read_histories
 from lightning_lrsched.compare.plans import PlannedPhase, plan_of, read_phases
 from lightning_lrsched.compare.shared import leaders_in, whole
 from lightning_lrsched.compare.store import CompareError, Store, told
+from lightning_lrsched.compare.stored_mode import stored_modes
+from lightning_lrsched.compare.words import Mode, known_mode
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -51,6 +53,7 @@ class RunRecord:
         cycle_last: the same of those kept at the cycles' ends.
         phases: the plan as it was resolved for this run; empty if it was not stored.
         clock: when each step was done, in milliseconds since 1970.
+        mode: ``"min"`` or ``"max"``, as the run has kept checkpoints by the metric; read only if its name does not say.
     """
 
     run_id: str
@@ -68,6 +71,7 @@ class RunRecord:
     cycle_last: Curve = EMPTY
     phases: tuple[PlannedPhase, ...] = ()
     clock: Curve = EMPTY
+    mode: Mode | None = None
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:
@@ -118,8 +122,10 @@ def load_runs(
         key = pick_metric({name for run in runs for name in run.data.metrics}, metric)
         planned = [run.info.run_id for run in runs if plan_of(run.data.params)]
         phases = read_phases(store, planned)
+        modes = {} if known_mode(key) else stored_modes(store, runs, key)
         histories = _histories(store, runs, key, phases, lrs=lrs)
-    return key, [_record(run, key, histories[run.info.run_id], phases.get(run.info.run_id, ())) for run in runs]
+    records = [_record(run, key, histories[run.info.run_id], phases.get(run.info.run_id, ())) for run in runs]
+    return key, [replace(record, mode=modes.get(record.run_id)) for record in records]
 
 
 def _histories(
