@@ -31,6 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "tracking": ("masking",),
     "compare": ("masking",),
     "compare.kept_steps": ("tracking",),
+    "compare.shared": ("tracking",),
     "configs": ("checks", "masking"),
     "sweep": (*CORE, *TORCH, "callbacks", "configs"),
     "sweep.selection": (*CORE, "configs", "compare"),

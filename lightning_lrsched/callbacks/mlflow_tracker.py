@@ -33,8 +33,9 @@ from lightning_lrsched.real_steps import StepCounter
 from lightning_lrsched.scheduler import RealStepScheduler
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.pick import Earlier, check_installed, pick_target
-from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder
+from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder, labels_of, leaders_of
 from lightning_lrsched.tracking.session import Left, Options, Session, spool_parent
+from lightning_lrsched.tracking.sharing import LEADERS
 from lightning_lrsched.tracking.sink import metric_key
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
@@ -311,11 +312,8 @@ class MLflowTracker(Callback):
         )
         self._describe(self._session.writer, params, {"plan.json": document}, trainer, module)
         self._cycles.begin()
-        names = [type(optimizer).__name__ for optimizer in trainer.optimizers]
-        for index, optimizer in enumerate(trainer.optimizers):
-            before = names[:index].count(names[index])
-            label = f"{names[index]}-{before}" if before else names[index]
-            self._watch(trainer, index, label, schedulers.get(id(optimizer)))
+        for index, label in enumerate(labels_of(trainer.optimizers)):
+            self._watch(trainer, index, label, schedulers.get(id(trainer.optimizers[index])))
         self._session.writer.settle(_SETTLE)
 
     def _describe(
@@ -332,7 +330,10 @@ class MLflowTracker(Callback):
             setup, made_with = run_setup(trainer, module)
         except Exception as failure:  # hyper-parameters are whatever the user gave
             _tell(f"What the run was made with is not in MLflow: {type(failure).__name__}: {failure}")
-        writer.task(tasks.describe({**params, **setup}, {"lrsched.version": version("lightning-lrsched")}))
+        tags = {"lrsched.version": version("lightning-lrsched")}
+        if self.every_n_steps == "shared":
+            tags[LEADERS] = leaders_of(trainer.optimizers)
+        writer.task(tasks.describe({**params, **setup}, tags))
         for name, text in {**texts, "setup.json": made_with, **self._texts}.items():
             if text:
                 writer.task(tasks.text(name, text))

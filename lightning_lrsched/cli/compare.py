@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where MLflow keeps the runs (default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db if it exists)",
     )
     add("--metric", metavar="KEY", help="what to compare (default: val_loss, else the first val...)")
-    add("--mode", choices=("min", "max"), help="which values are better (default: by the metric's name)")
+    add("--mode", choices=("min", "max"), help="which values are better (default: what its name or the runs say)")
     add(
         "--target",
         metavar="X",

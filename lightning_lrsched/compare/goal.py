@@ -1,17 +1,12 @@
 """What a comparison asks of each run: which metric, in which direction, how far."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lightning_lrsched.compare.curves import Curve
 from lightning_lrsched.compare.runs import RunRecord
-
-Mode = Literal["min", "max"]
-
-_HIGHER = re.compile(r"acc|f1|auc|auroc|map(?!e)|bleu|score|precision|recall", re.IGNORECASE)
-_LOWER = re.compile(r"loss|err", re.IGNORECASE)
+from lightning_lrsched.compare.words import Mode, known_mode
 
 
 @dataclass(frozen=True)
@@ -23,12 +18,15 @@ class Goal:
         mode: ``"min"`` if lower is better, ``"max"`` if higher is.
         target: the value to reach; None if no run has a value.
         target_given: whether the user chose the target.
+        mode_from: what the mode was taken from: ``"given"`` by the user, the metric's ``"name"``, the ``"runs"``, which
+            have kept checkpoints by it, or ``"nothing"``, so that lower is taken for better.
     """
 
     metric: str
     mode: Mode
     target: float | None = None
     target_given: bool = False
+    mode_from: Literal["given", "name", "runs", "nothing"] = "name"
 
     def best(self, curve: Curve) -> tuple[int, float] | None:
         """Return step and value of the best point, the first of equals; None if no value is finite."""
@@ -47,12 +45,12 @@ class Goal:
 
 
 def mode_of(metric: str) -> Mode:
-    """Return the direction that a metric's name suggests.
+    """Return the direction that a metric's name suggests; ``"min"`` if it says nothing.
 
     >>> mode_of("val_acc"), mode_of("val_mape"), mode_of("val/f1_loss")
     ('max', 'min', 'min')
     """
-    return "max" if _HIGHER.search(metric) and not _LOWER.search(metric) else "min"
+    return known_mode(metric) or "min"
 
 
 def goal_for(records: Sequence[RunRecord], metric: str, mode: Mode | None = None, target: float | None = None) -> Goal:
@@ -61,14 +59,30 @@ def goal_for(records: Sequence[RunRecord], metric: str, mode: Mode | None = None
     Args:
         records: the runs.
         metric: key of the metric.
-        mode: default the direction that the name suggests.
+        mode: default the direction that the name says; if it says nothing, that by which the runs have kept
+            checkpoints; else ``"min"``.
         target: value to reach; default the worst of the finished runs' best values (of all runs if none has
             finished), which all of them reach.
     """
-    goal = Goal(metric, mode or mode_of(metric), target, target is not None)
+    goal = _aimed(records, metric, mode, target)
     if goal.target_given:
         return goal
     best = [(record.status, found[1]) for record in records if (found := goal.best(record.metric))]
     values = [value for status, value in best if status == "finished"] or [value for _, value in best]
     worst = max if goal.mode == "min" else min
-    return Goal(goal.metric, goal.mode, worst(values, default=None))
+    return replace(goal, target=worst(values, default=None))
+
+
+def _aimed(records: Sequence[RunRecord], metric: str, mode: Mode | None, target: float | None) -> Goal:
+    """Return a goal with its mode, and with the target that was given."""
+    given = target is not None
+    if mode is not None:
+        return Goal(metric, mode, target, given, "given")
+    if named := known_mode(metric):
+        return Goal(metric, named, target, given, "name")
+    kept = {record.mode for record in records if record.mode is not None}
+    return (
+        Goal(metric, kept.pop(), target, given, "runs")
+        if len(kept) == 1
+        else Goal(metric, "min", target, given, "nothing")
+    )

@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,10 @@ import numpy as np
 from lightning_lrsched.compare.curves import EMPTY, Curve, History
 from lightning_lrsched.compare.histories import read_histories
 from lightning_lrsched.compare.plans import PlannedPhase, plan_of, read_phases
+from lightning_lrsched.compare.shared import leaders_in, whole
 from lightning_lrsched.compare.store import CompareError, Store, told
+from lightning_lrsched.compare.stored_mode import stored_modes
+from lightning_lrsched.compare.words import Mode, known_mode
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -22,6 +25,8 @@ _LR_KEY = re.compile(r"lr/[^/]+/.+|lr-(?!.*-(?:momentum|weight_decay)$).+|lr|lea
 _OWN_KEY = re.compile(r"(?:lr|schedule|cycle|checkpoint|best|system)/.*|lr-.+|lr|learning_rate|epoch")
 _WHOLE_ID = re.compile(r"[0-9a-f]{32}")
 _CYCLE = "schedule/cycle"
+_PHASE = "schedule/phase"
+_CHANGED = ("schedule/", "setup/")  # what the tracker writes as params, and as tags where a later fit changed them
 _PAGE = 1000
 _DRAWN = 2000  # points of a curve that is only drawn
 _TICKS = 256
@@ -39,7 +44,7 @@ class RunRecord:
         start_time: milliseconds since 1970.
         end_time: milliseconds since 1970; None while it runs.
         last_time: when the last of the points read here was recorded, in milliseconds since 1970.
-        params: all parameters of the run.
+        params: all parameters of the run, as its latest fit had them.
         lr: one curve for each parameter group, by its metric key without ``lr/``; a long one as it is drawn.
         metric: the metric that is compared.
         epochs: epoch (from 0), by optimizer step.
@@ -48,6 +53,7 @@ class RunRecord:
         cycle_last: the same of those kept at the cycles' ends.
         phases: the plan as it was resolved for this run; empty if it was not stored.
         clock: when each step was done, in milliseconds since 1970.
+        mode: ``"min"`` or ``"max"``, as the run has kept checkpoints by the metric; read only if its name does not say.
     """
 
     run_id: str
@@ -65,6 +71,7 @@ class RunRecord:
     cycle_last: Curve = EMPTY
     phases: tuple[PlannedPhase, ...] = ()
     clock: Curve = EMPTY
+    mode: Mode | None = None
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:
@@ -115,18 +122,36 @@ def load_runs(
         key = pick_metric({name for run in runs for name in run.data.metrics}, metric)
         planned = [run.info.run_id for run in runs if plan_of(run.data.params)]
         phases = read_phases(store, planned)
-        wanted: dict[str, list[str]] = defaultdict(list)
-        for run in runs:
-            for name in _wanted(run, key, lrs=lrs):
-                wanted[name].append(run.info.run_id)
-        histories: dict[str, dict[str, History]] = defaultdict(dict)
-        cycles_first = {name: wanted[name] for name in sorted(wanted, key=lambda name: name != _CYCLE)}
-        for run_id, name, history in read_histories(store, cycles_first):
-            # Only the curve of the lr is for the eye alone; everything else is also counted with.
-            boundaries = _boundaries(phases.get(run_id, ()), histories[run_id].get(_CYCLE))
-            seen = history.thinned(_DRAWN, boundaries) if _LR_KEY.fullmatch(name) and name != key else history
-            histories[run_id][name] = seen
-    return key, [_record(run, key, histories[run.info.run_id], phases.get(run.info.run_id, ())) for run in runs]
+        modes = {} if known_mode(key) else stored_modes(store, runs, key)
+        histories = _histories(store, runs, key, phases, lrs=lrs)
+    records = [_record(run, key, histories[run.info.run_id], phases.get(run.info.run_id, ())) for run in runs]
+    return key, [replace(record, mode=modes.get(record.run_id)) for record in records]
+
+
+def _histories(
+    store: Store, runs: Sequence["Run"], metric: str, phases: Mapping[str, Sequence[PlannedPhase]], *, lrs: bool
+) -> dict[str, dict[str, History]]:
+    """Return whatever is needed of the runs' metrics, by run and key; lrs are whole, but thinned to what is seen."""
+    wanted: dict[str, list[str]] = defaultdict(list)
+    for run in runs:
+        for name in _wanted(run, metric, lrs=lrs):
+            wanted[name].append(run.info.run_id)
+    leaders = {run.info.run_id: keys for run in runs if (keys := leaders_in(run.data.tags))}
+    histories: dict[str, dict[str, History]] = defaultdict(dict)
+
+    def seen(run_id: str, name: str, history: History) -> History:
+        # Only the curve of the lr is for the eye alone; everything else is also counted with.
+        if not _LR_KEY.fullmatch(name) or name == metric:
+            return history
+        return history.thinned(_DRAWN, _boundaries(phases.get(run_id, ()), histories[run_id].get(_CYCLE)))
+
+    cycles_first = {name: wanted[name] for name in sorted(wanted, key=lambda name: name != _CYCLE)}
+    for run_id, name, history in read_histories(store, cycles_first):
+        histories[run_id][name] = history if run_id in leaders else seen(run_id, name, history)
+    for run_id, keys in leaders.items():
+        found = histories[run_id] | whole(histories[run_id], keys)
+        histories[run_id] = {name: seen(run_id, name, history) for name, history in found.items()}
+    return histories
 
 
 def _boundaries(phases: Sequence[PlannedPhase], cycles: History | None) -> list[int]:
@@ -234,6 +259,7 @@ def _children(runs: Sequence["Run"], parent: "Run") -> list["Run"]:
 def _wanted(run: "Run", metric: str, *, lrs: bool) -> list[str]:
     """Return the metrics of a run whose whole history is needed."""
     keys = {_CYCLE, "epoch", metric, f"cycle/{metric}", f"cycle/end/{metric}"}
+    keys |= {_PHASE} if leaders_in(run.data.tags) else set()
     return [key for key in run.data.metrics if key in keys or (lrs and _LR_KEY.fullmatch(key))]
 
 
@@ -248,7 +274,7 @@ def _record(run: "Run", metric: str, histories: Mapping[str, History], phases: t
         start_time=info.start_time,
         end_time=info.end_time,
         last_time=max((int(history.times.max()) for history in histories.values()), default=None),
-        params=dict(run.data.params),
+        params=_params(run),
         lr={key.removeprefix("lr/"): curve for key, curve in sorted(curves.items()) if _LR_KEY.fullmatch(key)},
         metric=curves.get(metric, EMPTY),
         epochs=curves.get("epoch", EMPTY),
@@ -258,6 +284,12 @@ def _record(run: "Run", metric: str, histories: Mapping[str, History], phases: t
         phases=phases,
         clock=_clock(histories.values()),
     )
+
+
+def _params(run: "Run") -> dict[str, str]:
+    """Return the params as the latest fit of the run had them: MLflow changes no param, so a new value is a tag."""
+    later = {key: value for key, value in run.data.tags.items() if key.startswith(_CHANGED)}
+    return {**run.data.params, **later}
 
 
 def _clock(histories: Iterable[History]) -> Curve:

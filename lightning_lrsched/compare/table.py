@@ -76,7 +76,11 @@ def caption(goal: Goal, *, recommended: bool = False) -> str:
     """Return the words that a reader of the table needs: direction, target, where counting begins."""
     direction = "lower" if goal.mode == "min" else "higher"
     other = "max" if goal.mode == "min" else "min"
-    words = [f"{goal.metric}: {direction} is better (--mode {other} turns it round)"]
+    told = {
+        "runs": f"{direction} is better, as the runs have kept checkpoints by it",
+        "nothing": f"{direction} is taken for better, as neither its name nor a run says which is",
+    }
+    words = [f"{goal.metric}: {told.get(goal.mode_from, f'{direction} is better')} (--mode {other} turns it round)"]
     if goal.target is not None:
         why = "as given" if goal.target_given else "the worst of the runs' best values; --target sets another"
         words.append(f"target: {goal.target:.5g} ({why})")

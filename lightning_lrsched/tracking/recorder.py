@@ -131,6 +131,23 @@ def metrics_note(record: MetricRecord) -> bytes:
     return note(**{"is": "metrics"}, **record._asdict())
 
 
+def labels_of(optimizers: Sequence[object]) -> list[str]:
+    """Return a name for each optimizer: its class, with a number from the second of a class on."""
+    names = [type(optimizer).__name__ for optimizer in optimizers]
+    before = [names[:index].count(name) for index, name in enumerate(names)]
+    return [f"{name}-{count}" if count else name for name, count in zip(names, before, strict=True)]
+
+
+def leaders_of(optimizers: Sequence[Any]) -> str:
+    """Return the keys of the lrs that the others of each optimizer follow: those of the largest groups."""
+    leaders = []
+    for label, optimizer in zip(labels_of(optimizers), optimizers, strict=True):
+        groups = optimizer.param_groups
+        sizes = [abs(float(group.get("initial_lr", group.get("lr", 0.0)))) for group in groups]
+        leaders.append(key_of("lr", label, _names(groups)[sizes.index(max(sizes))]))
+    return ", ".join(leaders)
+
+
 def _names(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a name for each group: its own, or its index. Of two with the same name, the later one adds its index."""
     names: list[str] = []

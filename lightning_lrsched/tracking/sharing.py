@@ -5,7 +5,7 @@ A stretch is what lies between two boundaries (of a phase, of a fit). In it a gr
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _EXACT = 1e-9  # share of a group's base value by which it may miss what its leader says
 PLACE = "schedule/phase"
 """The curve whose points say where stretches begin and end."""
+LEADERS = "lrsched.leaders"
+"""Tag of a run whose curves follow others: the keys of the lrs that lead, one for each optimizer, between commas."""
 
 
 class Row(NamedTuple):
@@ -154,21 +156,53 @@ def redrawn(history: Mapping[str, Sequence[tuple[int, float]]], leaders: Mapping
         if leaders[key] == key:
             drawn[key] = steps, np.interp(steps, *np.array(points).T)
             continue
-        values, line = np.empty(len(steps)), (0.0, points[0][1])
-        above = drawn[leaders[key]][1]
-        for start, stop in _stretches(sorted(history.get(PLACE, [])), lead[0][0], lead[-1][0]):
-            here = slice(start - steps[0], stop + 1 - steps[0])
-            inside = [point for point in points if start <= point[0] <= stop]
-            if len(inside) > 2:
-                values[here] = np.interp(steps[here], *np.array(inside).T)
-                continue
-            if inside:
-                x, y = above[[inside[0][0] - steps[0], inside[-1][0] - steps[0]]], (inside[0][1], inside[-1][1])
-                slope = 0.0 if x[0] == x[1] else (y[1] - y[0]) / (x[1] - x[0])
-                line = (slope, y[0] - slope * x[0])
-            values[here] = line[0] * above[here] + line[1]
-        drawn[key] = steps, values
+        stretches = _stretches(sorted(history.get(PLACE, [])), lead[0][0], lead[-1][0])
+        drawn[key] = steps, _following(points, steps, drawn[leaders[key]][1], stretches)
     return drawn
+
+
+def corners(
+    points: Sequence[tuple[int, float]], lead: Sequence[tuple[int, float]], places: Sequence[tuple[int, float]]
+) -> "tuple[npt.NDArray[np.int64], Floats]":
+    """Return steps and values between which a curve that `redrawn` draws is straight: few, however long the fit was.
+
+    Args:
+        points: the curve, as the store has it.
+        lead: its leader, likewise.
+        places: the curve ``schedule/phase``.
+    """
+    import numpy as np
+
+    points, lead = sorted(points), sorted(lead)
+    first, last = lead[0][0], lead[-1][0]
+    stretches = _stretches(sorted(places), first, last)
+    bends = [step for step, _ in (*points, *lead) if first <= step <= last]
+    steps = np.unique(np.array([*bends, *chain.from_iterable(stretches)], np.int64))
+    return steps, _following(points, steps, np.interp(steps, *np.array(lead).T), stretches)
+
+
+def _following(
+    points: Sequence[tuple[int, float]],
+    steps: "npt.NDArray[np.int64]",
+    above: "Floats",
+    stretches: Sequence[tuple[int, int]],
+) -> "Floats":
+    """Return the values of a curve at some steps, at which its leader's are known."""
+    import numpy as np
+
+    values, line = np.empty(len(steps)), (0.0, points[0][1])
+    for start, stop in stretches:
+        here = slice(*np.searchsorted(steps, (start, stop + 1)))
+        inside = [point for point in points if start <= point[0] <= stop]
+        if len(inside) > 2:
+            values[here] = np.interp(steps[here], *np.array(inside).T)
+            continue
+        if inside:
+            x, y = above[np.searchsorted(steps, (inside[0][0], inside[-1][0]))], (inside[0][1], inside[-1][1])
+            slope = 0.0 if x[0] == x[1] else (y[1] - y[0]) / (x[1] - x[0])
+            line = (slope, y[0] - slope * x[0])
+        values[here] = line[0] * above[here] + line[1]
+    return values
 
 
 def _stretches(places: Sequence[tuple[int, float]], first: int, last: int) -> list[tuple[int, int]]:

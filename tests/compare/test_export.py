@@ -41,7 +41,8 @@ def test_csv_has_a_line_for_each_run_and_no_formula() -> None:
 
 def test_json_holds_all_that_was_read_and_is_json() -> None:
     read = json.loads(as_json(RECORDS, GOAL), parse_constant=lambda word: f"no JSON: {word}")
-    assert read["goal"] == {"metric": "val_loss", "mode": "min", "target": 0.5, "target_given": True}
+    goal = {"metric": "val_loss", "mode": "min", "target": 0.5, "target_given": True, "mode_from": "name"}
+    assert read["goal"] == goal
     first, second = read["runs"]
     assert first["run"] == "=HYPERLINK(1)"
     assert (first["best"], first["area"]) == (0.25, 0.5)

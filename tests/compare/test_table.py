@@ -1,6 +1,7 @@
 """The numbers of a comparison, against answers worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -111,10 +112,58 @@ def test_no_cycle_is_told_before_the_first_recorded_one() -> None:
         ("val_f1_loss", "min"),
         ("val_rmse", "min"),
         ("map_error", "min"),
+        ("val_iou", "max"),
+        ("val_mIoU", "max"),
+        ("MeanIoU", "max"),
+        ("val_dice", "max"),
+        ("val_psnr", "max"),
+        ("val_ssim", "max"),
+        ("val_mcc", "max"),
+        ("val_kappa", "max"),
+        ("val_r2", "max"),
+        ("val_ndcg", "max"),
+        ("val_top5", "max"),
+        ("acc@5", "max"),
+        ("val_corr", "max"),
+        ("val_specificity", "max"),
+        ("val/MulticlassF1Score", "max"),
+        ("val.mAP50-95", "max"),
+        ("valacc", "max"),
+        ("val_heatmap_mse", "min"),
+        ("val_map_mae", "min"),
+        ("val_accel_rmse", "min"),
+        ("val_surfacc_dist", "min"),
+        ("val_top5_error", "min"),
+        ("val/MeanSquaredError", "min"),
+        ("brier_score", "min"),
+        ("valLoss", "min"),
+        ("val_hd95", "min"),
     ],
 )
 def test_the_name_suggests_the_direction(metric: str, mode: str) -> None:
     assert mode_of(metric) == mode
+
+
+@pytest.mark.parametrize("metric", ["val_heatmap", "val_vaccine", "val_accel", "val_quux", "topology"])
+def test_a_part_of_a_word_says_nothing_of_the_direction(metric: str) -> None:
+    assert mode_of(metric) == "min"
+    goal = goal_for([run({1: 0.5})], metric)
+    assert (goal.mode, goal.mode_from) == ("min", "nothing")
+    told = (
+        f"{metric}: lower is taken for better, as neither its name nor a run says which is (--mode max turns it round)"
+    )
+    assert told in caption(goal)
+    assert f"{metric}: higher is better (--mode min turns it round)" in caption(goal_for([], metric, "max"))
+
+
+def test_what_the_runs_kept_checkpoints_by_says_what_the_name_does_not() -> None:
+    higher, lower = (replace(run({1: 0.5, 2: 0.7}), mode=mode) for mode in ("max", "min"))
+    goal = goal_for([higher, run({1: 0.5})], "val_quux")
+    assert goal == Goal("val_quux", "max", 0.5, mode_from="runs")
+    assert "val_quux: higher is better, as the runs have kept checkpoints by it (--mode min turns" in caption(goal)
+    assert goal_for([higher, lower], "val_quux").mode_from == "nothing", "they do not agree"
+    assert goal_for([higher], "val_loss").mode == "min", "the name comes first"
+    assert goal_for([higher], "val_quux", "min") == Goal("val_quux", "min", 0.5, mode_from="given")
 
 
 def test_the_caption_states_direction_and_target() -> None:

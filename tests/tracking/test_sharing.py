@@ -10,7 +10,7 @@ from lightning_lrsched import SGDR, Cosine, Linear, Plan, RunLength, Schedule, S
 from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.journal import Journal
 from lightning_lrsched.tracking.recorder import StepRecorder
-from lightning_lrsched.tracking.sharing import PLACE, redrawn
+from lightning_lrsched.tracking.sharing import PLACE, corners, redrawn
 from lightning_lrsched.tracking.thinning import Thinning
 from tests.tracking.sinks import Keeps
 from tests.tracking.spooling import Groups, end_note, make_spool
@@ -106,6 +106,17 @@ def test_the_leader_is_the_largest_group(tmp_path: Path) -> None:
     drawn = redrawn(found, leaders(3, leader=1))
     for index, row in enumerate(values):
         assert np.abs(drawn[f"lr/SGD/{index}"][1] - row).max() <= 0.01 * row.max() + 1e-12
+
+
+@pytest.mark.parametrize("main", [SGDR("10%"), SGDR("10%", eta_min=1e-3), Cosine(eta_min=1e-4), Step("10%")])
+def test_a_curve_is_straight_between_its_corners(main: Schedule, tmp_path: Path) -> None:
+    values, timeline = curves_of([main, main, Linear(end_factor=0.1)], [0.1, 0.05, 0.1])
+    found = delivered(journalled(tmp_path, values, timeline))
+    drawn = redrawn(found, leaders(3))
+    for key in ("lr/SGD/1", "lr/SGD/2"):
+        steps, lrs = corners(found[key], found["lr/SGD/0"], found[PLACE])
+        assert len(steps) <= len(found["lr/SGD/0"]) + len(found[key])
+        np.testing.assert_allclose(np.interp(np.arange(STEPS), steps, lrs), drawn[key][1], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("thinning", [SHARED, Thinning("on_change", 0.01), Thinning(100)])
