@@ -29,7 +29,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "compare": ("masking",),
     "compare.kept_steps": ("tracking",),
     "configs": ("checks", "masking"),
-    "sweep": (*CORE, *TORCH, "callbacks", "configs"),
+    "sweep": (*CORE, *TORCH, "callbacks", "configs", "masking"),
     "sweep.selection": (*CORE, "configs", "compare"),
     "sweep.store": (*CORE, "configs", "tracking"),
     "callbacks": (*CORE, "describe", *TORCH),

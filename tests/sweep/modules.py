@@ -57,6 +57,13 @@ class WithoutLr(Noisy):
         super().__init__(0.1)
 
 
+class TakesAny(Noisy):
+    """A module that hands on whatever it is given."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+
+
 class Locks(Noisy):
     """Where a file ``lock`` is, another writer has the store for four seconds when the first fit ends."""
 
