@@ -35,8 +35,8 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def serve(what: str, config: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PGPASSWORD": DATABASE_SECRET, "PYTHONPATH": str(ROOT)}
+def serve(what: str, config: Path, password: str = DATABASE_SECRET) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PGPASSWORD": password, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(SCRIPT), what, str(config)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
 
@@ -147,4 +147,12 @@ def test_stopping_ends_both_and_what_was_kept_is_there_again(config: Path) -> No
     assert not runs_still(database)
     assert serve("stop", config).stdout == "stopped: nothing was running\n"
     assert serve("start", config).returncode == 0
+    assert len(runs(uri_of(config))) == count
+
+
+def test_the_password_of_another_database_in_the_shell_is_left_aside(config: Path) -> None:
+    count = len(runs(uri_of(config)))
+    serve("stop", config)
+    done = serve("start", config, password="of-another-database")
+    assert done.returncode == 0, done.stderr
     assert len(runs(uri_of(config))) == count
