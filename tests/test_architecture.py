@@ -31,7 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "configs": ("checks", "masking"),
     "sweep": (*CORE, *TORCH, "callbacks", "configs", "masking"),
     "sweep.selection": (*CORE, "configs", "compare"),
-    "sweep.store": (*CORE, "configs", "tracking"),
+    "sweep.store": (*CORE, "configs", "masking", "tracking"),
     "callbacks": (*CORE, "describe", *TORCH),
     "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "masking", "tracking", "configs"),
     "callbacks.run_setup": ("masking", "tracking"),
