@@ -1,7 +1,8 @@
 """Starts and stops the tracking server of a configuration file: PostgreSQL, and `mlflow server` over it, on loopback.
 
 Behind ``make server`` and ``make server-stop``. The database's password is read from PGPASSWORD, or made at random the
-first time; it is kept in the folder's ``pgpass``, which only its owner can read, and stands in no command line.
+first time; from then on it is that of the folder's ``pgpass``, which only its owner can read. It stands in no command
+line.
 """
 
 import argparse
@@ -53,9 +54,14 @@ class Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment in which libpq finds the password, and the server starts no jobs."""
-        return os.environ | {
-            "PGPASSFILE": str(self.folder / "pgpass"),
+        """The environment in which libpq finds the password, and the server starts no jobs.
+
+        A PGPASSWORD would win over the file: by now it may be that of another database.
+        """
+        pgpass = self.folder / "pgpass"
+        inherited = {key: value for key, value in os.environ.items() if key != "PGPASSWORD" or not pgpass.exists()}
+        return inherited | {
+            "PGPASSFILE": str(pgpass),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
@@ -113,7 +119,7 @@ class Server:
         password = os.environ.get("PGPASSWORD") or secrets.token_urlsafe(24)
         escaped = password.replace("\\", "\\\\").replace(":", "\\:")
         pgpass = self.folder / "pgpass"
-        _write_private(pgpass, f"{database.hostname}:{database.port or 5432}:*:{database.username}:{escaped}\n")
+        _write_private(pgpass, f"*:*:*:{database.username}:{escaped}\n")  # another port may be given later
         handed = self.folder / "password"
         _write_private(handed, password)
         if os.geteuid() == 0:

@@ -59,7 +59,7 @@ def sweep(args: argparse.Namespace) -> int:
     sys.stderr.flush()
     from mlflow.exceptions import MlflowException
 
-    from lightning_lrsched.sweep import load_sweep, run_sweep
+    from lightning_lrsched.sweep import StoreAway, load_sweep, run_sweep
     from lightning_lrsched.sweep.store import tracking_uri
 
     console = open_console(soft_wrap=True, highlight=False)
@@ -75,7 +75,7 @@ def sweep(args: argparse.Namespace) -> int:
             result = run_sweep(config, progress, uri)
     except BrokenPipeError:
         raise
-    except (ConfigError, MlflowException, OSError) as error:
+    except (ConfigError, MlflowException, StoreAway, OSError) as error:
         raise CommandError(masked(str(error))) from error
     _tell(console, config, result, shown=args.tracking_uri or config.tracking_uri)
     return _FAILED if result.failed else 0

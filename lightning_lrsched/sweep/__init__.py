@@ -5,13 +5,14 @@ from lightning_lrsched.sweep.config import SweepConfig, load_sweep
 from lightning_lrsched.sweep.rule import Rule
 from lightning_lrsched.sweep.running import Progress, SweepResult, run_sweep
 from lightning_lrsched.sweep.selection import Choice, candidates, selected, selecting
-from lightning_lrsched.sweep.store import finished_runs
+from lightning_lrsched.sweep.store import StoreAway, finished_runs
 
 __all__ = [
     "Choice",
     "Combination",
     "Progress",
     "Rule",
+    "StoreAway",
     "SweepConfig",
     "SweepResult",
     "candidates",

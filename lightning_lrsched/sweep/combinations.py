@@ -1,11 +1,11 @@
 """The runs of a sweep: every combination of its settings, each with a name and a fingerprint."""
 
 import hashlib
-import inspect
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from itertools import product
 from typing import Any
 
@@ -124,8 +124,11 @@ def _told_lr(lr: float | None) -> str:
 def _check_lr(config: SweepConfig) -> None:
     """Refuse lrs for a module that has no parameter for them."""
     if any(lr is not None for lrs in config.lrs.values() for lr in lrs):
-        takes = inspect.signature(config.module.load()).parameters
-        if "lr" not in takes:
+        try:
+            takes = signature(config.module.load()).parameters
+        except ValueError as refused:
+            raise ConfigError(f"module: {refused}") from refused
+        if "lr" not in takes and not any(each.kind is Parameter.VAR_KEYWORD for each in takes.values()):
             raise ConfigError(
                 f"lrs are given to the module as its argument 'lr', and {config.module.class_path} takes "
                 f"{', '.join(takes) or 'nothing'}. Give it that parameter, or leave out lrs"

@@ -8,12 +8,22 @@ from typing import Any
 from lightning_lrsched.checks import check_number, refusal
 from lightning_lrsched.configs import ClassPath, build, load_document
 from lightning_lrsched.expression import from_config, main_from_config, parse_schedule
+from lightning_lrsched.masking import masked
 from lightning_lrsched.room import Main
 from lightning_lrsched.sweep.rule import Rule, check_seeds
 from lightning_lrsched.torch_schedules import Plateau
 from lightning_lrsched.warmup import Warmup, as_warmup
 
 _NOT_OURS = ("callbacks", "logger", "default_root_dir")
+_NOT_THE_TRACKERS = {  # why, and what to write in its place
+    "tracking_uri": (
+        "every run is in the sweep's store, which stands beside tracker",
+        "tracking_uri: sqlite:///mlflow.db",
+    ),
+    "experiment": ("every run is in the sweep's experiment, which stands beside tracker", "experiment: digits"),
+    "run_name": ("runs are named by their settings, and their parent by the name beside tracker", "name: first"),
+    "resume_run": ("no run of a sweep goes on with another", "tracker: {log_checkpoints: false}"),
+}
 _ONE = (None, 1, "auto", "1")
 _SCHEDULES = "schedules: {cosine: Cosine, sgdr: {class_path: SGDR, init_args: {T_0: 10ep, T_mult: 2}}}"
 
@@ -36,7 +46,7 @@ class SweepConfig:
         lrs: peak lrs, given to the module as its argument ``lr``: a list for every schedule, or lists by the
             schedule's name (one that is not named has the module's own).
         callbacks: class paths and arguments of further callbacks: a list for every schedule, or lists by name.
-        tracker: further arguments of `MLflowTracker`.
+        tracker: further arguments of `MLflowTracker`; which run it writes to is the sweep's to say.
         name: name of the parent run; a new one begins a new sweep. None for the experiment's.
         tracking_uri: where MLflow keeps the runs; None for ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
         folder: where checkpoints go, each run in a folder of its own.
@@ -79,8 +89,7 @@ class SweepConfig:
         set_field(self, "warmups", self._by_schedule("warmups", (None,), _warmup))
         set_field(self, "lrs", self._by_schedule("lrs", (None,), _lr))
         set_field(self, "callbacks", self._by_schedule("callbacks", (), _callback))
-        if not isinstance(self.tracker, Mapping | None):
-            raise refusal("tracker", self.tracker, "arguments of MLflowTracker", "tracker: {log_checkpoints: false}")
+        _check_tracker(self.tracker)
         if self.select is not None:
             given = self.select
             set_field(self, "select", given if isinstance(given, Rule) else build(Rule, given, "select"))
@@ -143,6 +152,17 @@ def _check_apart(seeds: Sequence[int], choosing: Sequence[int]) -> None:
     for seed in choosing:
         if seed in seeds:
             raise refusal("select.seeds", seed, f"none of the sweep's seeds, {list(seeds)}", "select.seeds: [100]")
+
+
+def _check_tracker(tracker: object) -> None:
+    """Refuse what would have the tracker write to another run than the sweep's, or would not be read."""
+    if not isinstance(tracker, Mapping | None):
+        raise refusal("tracker", tracker, "arguments of MLflowTracker", "tracker: {log_checkpoints: false}")
+    for key, (why, instead) in _NOT_THE_TRACKERS.items():
+        if tracker is not None and key in tracker:
+            given = tracker[key]
+            value = masked(given) if isinstance(given, str) else given
+            raise refusal(f"tracker.{key}", value, f"left out: {why}", instead)
 
 
 def _check_trainer(trainer: object) -> None:

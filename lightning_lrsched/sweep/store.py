@@ -2,12 +2,18 @@
 
 import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from lightning_lrsched.configs import ConfigError
+from lightning_lrsched.masking import masked
 from lightning_lrsched.sweep.combinations import Combination
+from lightning_lrsched.sweep.trained import Trained, forget
+from lightning_lrsched.tracking.mlflow_client import is_final
 from lightning_lrsched.tracking.replay import replay
 from lightning_lrsched.tracking.spool import SpoolError
 
@@ -16,10 +22,58 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _SWEEP, _SETTINGS, _OWNER = "lrsched.sweep", "lrsched.sweep.settings", "lrsched.sweep.process"
-_SPOOL = "lrsched.sweep.spool"  # of a run that was trained to its end: where the points are that MLflow lacks
 _PARENT = "mlflow.parentRunId"
 _PAGE = 1000
 _LAST_REQUEST = 60.0  # seconds for which a fit of this process may still have a request running that it gave up
+_SOON = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_MESSAGE_LENGTH = 300
+
+
+class StoreAway(Exception):
+    """MLflow's store does not answer, and the sweep has ended; the message says how to go on."""
+
+
+@contextmanager
+def answering(uri: str, during: str = "") -> Iterator[None]:
+    """Tell a store that does not answer by one error with what to do.
+
+    Args:
+        uri: the store.
+        during: what is to be said besides.
+
+    Raises:
+        StoreAway: in place of what MLflow raises, unless it has answered and refused.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if is_final(error):
+            raise
+        line = shorten(next(iter(str(error).splitlines()), ""), _MESSAGE_LENGTH)
+        raise StoreAway(
+            masked(
+                f"MLflow at {uri} does not answer, and the sweep has ended.{during and f' {during}.'} When MLflow "
+                "answers again, give the same command again: it delivers what was trained and trains what is missing. "
+                f"The last answer: {line}"
+            )
+        ) from error
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Have a server that does not answer keep nobody waiting for long; MLflow's own patience lasts for minutes."""
+    before = {name: os.environ.get(name) for name in _SOON}
+    os.environ |= {name: most for name, most in _SOON.items() if int(before[name] or most) >= int(most)}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def tracking_uri(given: str | None) -> str:
@@ -107,24 +161,34 @@ class SweepRuns:
         self.client.log_batch(run_id, params=params, synchronous=True)
         return run_id
 
-    def keep_spool(self, run_id: str, spool: Path) -> None:
-        """Remember where the rest of a run is that was trained to its end."""
-        self.client.set_tag(run_id, _SPOOL, str(spool), synchronous=True)
+    def completed(self, run: "Run", folder: Path) -> bool:
+        """Return whether a run is finished and whole; one that was trained to its end is made so now.
 
-    def completed(self, run: "Run") -> bool:
-        """Return whether a run is finished and whole; the rest of one that was trained to its end is delivered now."""
+        Args:
+            run: the run.
+            folder: where its checkpoints are, and what says that it was trained.
+        """
         if run.info.status == "FINISHED":
             return True
-        spool = Path(run.data.tags.get(_SPOOL, ""))
-        if not (spool / "spool.json").is_file():
+        trained = Trained.read(folder)
+        if trained is None or trained.run_id != run.info.run_id:
             return False
-        try:
-            replay(spool, self.client.tracking_uri, patience=_LAST_REQUEST)
-        except SpoolError as error:
-            raise ConfigError(f"{run.info.run_name}: {error}") from error
-        self.client.delete_tag(run.info.run_id, _SPOOL)
-        self.client.set_terminated(run.info.run_id, "FINISHED", run.info.end_time)
+        if trained.spool is not None:
+            spool = folder / trained.spool
+            if not (spool / "spool.json").is_file():
+                return False
+            try:
+                replay(spool, self.client.tracking_uri, patience=_LAST_REQUEST)
+            except SpoolError as error:
+                raise ConfigError(f"{run.info.run_name}: {error}") from error
+            replace(trained, spool=None).write(folder)
+        self.client.set_terminated(run.info.run_id, "FINISHED", run.info.end_time or trained.ended)
+        forget(folder)
         return True
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """End a child."""
+        self.client.set_terminated(run_id, status)
 
     def discard(self, run: "Run") -> None:
         """Put a run that did not finish into MLflow's trash, from where ``mlflow runs restore`` brings it back."""

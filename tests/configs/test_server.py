@@ -37,17 +37,18 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def make(folder: Path, *words: str, password: str = DATABASE_SECRET) -> subprocess.CompletedProcess[str]:
     """Run make; the Python of these tests stands for the one that ``make env`` would install."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    environment = kept | {"PGPASSWORD": DATABASE_SECRET, "PYTHONPATH": str(ROOT)}
+    environment = kept | {"PGPASSWORD": password, "PYTHONPATH": str(ROOT)}
     (folder / "ready").touch()
     command = ["make", *words, f"READY={folder / 'ready'}", f"BIN={Path(sys.executable).parent}"]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150, check=False)
 
 
-def serve(what: str, config: Path) -> subprocess.CompletedProcess[str]:
-    return make(config.parent, {"start": "server", "stop": "server-stop"}[what], f"SERVER={config}")
+def serve(what: str, config: Path, password: str = DATABASE_SECRET) -> subprocess.CompletedProcess[str]:
+    target = {"start": "server", "stop": "server-stop"}[what]
+    return make(config.parent, target, f"SERVER={config}", password=password)
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +178,11 @@ def test_without_another_file_it_is_the_shipped_one(tmp_path: Path) -> None:
     command = f"{Path(sys.executable).parent}/python mlflow_configs/serve.py"
     assert make(tmp_path, "--dry-run", "server").stdout == f"{command} start mlflow_configs/server.yaml\n"
     assert make(tmp_path, "--dry-run", "server-stop").stdout == f"{command} stop mlflow_configs/server.yaml\n"
+
+
+def test_the_password_of_another_database_in_the_shell_is_left_aside(config: Path) -> None:
+    count = len(runs(uri_of(config)))
+    serve("stop", config)
+    done = serve("start", config, password="of-another-database")
+    assert done.returncode == 0, done.stderr
+    assert len(runs(uri_of(config))) == count

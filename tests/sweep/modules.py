@@ -3,8 +3,9 @@
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -57,6 +58,13 @@ class WithoutLr(Noisy):
         super().__init__(0.1)
 
 
+class TakesAny(Noisy):
+    """A module that hands on whatever it is given."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+
+
 class Locks(Noisy):
     """Where a file ``lock`` is, another writer has the store for four seconds when the first fit ends."""
 
@@ -66,3 +74,22 @@ class Locks(Noisy):
             other = sqlite3.connect("mlflow.db", isolation_level=None, check_same_thread=False)
             other.execute("BEGIN EXCLUSIVE")
             threading.Timer(4.0, other.close).start()
+
+
+class Calls(Noisy):
+    """Calls what a test has put into `at`, by the name of the hook; `fits` counts the fits that began."""
+
+    at: ClassVar[dict[str, Callable[[], object]]] = {}
+    fits: ClassVar[int] = 0
+
+    def on_fit_start(self) -> None:
+        type(self).fits += 1
+
+    def on_validation_epoch_start(self) -> None:
+        self._call("on_validation_epoch_start")
+
+    def teardown(self, stage: str) -> None:
+        self._call("teardown")  # the tracker, a callback, has ended by now
+
+    def _call(self, hook: str) -> None:
+        self.at.get(hook, lambda: None)()

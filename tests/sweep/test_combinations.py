@@ -7,7 +7,7 @@ import pytest
 
 from lightning_lrsched import SGDR, Constant, Cosine, Plateau, Warmup
 from lightning_lrsched.configs import ConfigError
-from lightning_lrsched.sweep import combinations, load_sweep
+from lightning_lrsched.sweep import SweepConfig, combinations, load_sweep
 from tests.sweep.conftest import sweep_file
 
 STEP_LR = {"class_path": "torch.optim.lr_scheduler.StepLR"}
@@ -65,6 +65,25 @@ def test_a_run_is_known_by_what_decides_its_result(changed: dict[str, Any], same
     assert same or not before & after
 
 
+def test_lrs_go_to_a_module_that_takes_any_argument(tmp_path: Path) -> None:
+    module = {"class_path": "tests.sweep.modules.TakesAny"}
+    runs = combinations(load_sweep(sweep_file(tmp_path, module=module, lrs=[0.3], seeds=[0])))
+    assert [each.module.build().lr for each in runs] == [0.3, 0.3]
+
+
+def test_the_password_of_a_store_that_is_refused_is_not_shown() -> None:
+    with pytest.raises(ValueError, match=r"tracking_uri = .* is refused") as refused:
+        SweepConfig(
+            "small",
+            {"class_path": "tests.sweep.modules.Noisy"},
+            {"max_epochs": 1},
+            {"constant": "Constant"},
+            [0],
+            tracker={"tracking_uri": "http://ann:s3cret@127.0.0.1:5000"},
+        )
+    assert "s3cret" not in str(refused.value)
+
+
 def test_folders_are_apart_and_plain(tmp_path: Path) -> None:
     runs = combinations(load_sweep(sweep_file(tmp_path, schedules={"a/b": "Constant", "a b": "Cosine"}, seeds=[0])))
     folders = [each.folder for each in runs]
@@ -115,6 +134,26 @@ def test_folders_are_apart_and_plain(tmp_path: Path) -> None:
         pytest.param({"trainer": 5}, "trainer = 5 is refused", id="no trainer"),
         pytest.param({"module": "a.B"}, "module: 'a.B' is not a section. Its keys are class_path", id="module"),
         pytest.param({"tracker": 5}, "tracker = 5 is refused", id="tracker"),
+        pytest.param(
+            {"tracker": {"tracking_uri": "sqlite:///other.db"}},
+            "tracker.tracking_uri = .* it must be left out: .* beside tracker. For example: tracking_uri: sqlite",
+            id="store",
+        ),
+        pytest.param(
+            {"tracker": {"experiment": "other"}},
+            "tracker.experiment = .* it must be left out: .* beside tracker. For example: experiment: digits",
+            id="another experiment",
+        ),
+        pytest.param(
+            {"tracker": {"run_name": "mine"}},
+            "tracker.run_name = .* it must be left out: .* beside tracker. For example: name: first",
+            id="name of a run",
+        ),
+        pytest.param(
+            {"tracker": {"resume_run": False}},
+            "tracker.resume_run = .* it must be left out: no run of a sweep goes on with another",
+            id="resume",
+        ),
         pytest.param({"experiment": ""}, "experiment = '' is refused", id="experiment"),
     ],
 )
