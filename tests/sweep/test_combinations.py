@@ -71,6 +71,12 @@ def test_lrs_go_to_a_module_that_takes_any_argument(tmp_path: Path) -> None:
     assert [each.module.build().lr for each in runs] == [0.3, 0.3]
 
 
+def test_a_module_that_is_not_there_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    config = load_sweep(sweep_file(tmp_path, module={"class_path": "tests.sweep.modules.Noissy"}, lrs=[0.3]))
+    with pytest.raises(ConfigError, match=r"module: class_path = 'tests.sweep.modules.Noissy' is refused"):
+        combinations(config)
+
+
 def test_the_password_of_a_store_that_is_refused_is_not_shown() -> None:
     with pytest.raises(ValueError, match=r"tracking_uri = .* is refused") as refused:
         SweepConfig(
