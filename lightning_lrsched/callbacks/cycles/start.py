@@ -119,6 +119,17 @@ def tell(
             rank_zero_info(told_unmeasured(missed, monitor))
 
 
+def tell_direction(monitor: str) -> None:
+    """Tell that the lowest value of a metric is kept, where its name says that the highest is the best."""
+    from lightning_lrsched.compare import mode_of
+
+    if mode_of(monitor) == "max":
+        rank_zero_warn(
+            f"CycleCheckpoint keeps the lowest {monitor}; for the highest pass mode='max'. "
+            "With mode='min' this is not told"
+        )
+
+
 def tell_pushed(trainer: pl.Trainer, step: int, skipped: int, monitor: str) -> bool:
     """Tell that skipped updates pushed a cycle's end off its validation, if so; return whether that was told."""
     told = told_pushed(step, run_facts(trainer), validation_cadence(trainer), skipped, monitor)
