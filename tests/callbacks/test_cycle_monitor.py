@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
@@ -61,3 +62,11 @@ def test_nothing_is_told_of_a_mode_that_was_given_or_fits(
 def test_the_mode_that_holds_can_be_asked_for_and_names_the_state_as_before() -> None:
     assert CycleCheckpoint("val_loss").mode == "min"
     assert CycleCheckpoint("val_loss").state_key == CycleCheckpoint("val_loss", "min").state_key
+
+
+@pytest.mark.filterwarnings("ignore:Cycle 0 ended")
+@pytest.mark.parametrize("monitor", ["train_loss", "train_loss_epoch", "train_loss_step", "vall"])
+def test_a_metric_that_is_not_of_the_validation_is_refused_with_those_that_are(tmp_path: Path, monitor: str) -> None:
+    message = rf"monitor = '{monitor}' is not logged in validation\. Logged are: val_acc, val_loss\. Log"
+    with pytest.raises(MisconfigurationException, match=message):
+        fit(tmp_path, CycleCheckpoint(monitor), check_val_every_n_epoch=2)
