@@ -6,12 +6,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
-from lightning_utilities.core.rank_zero import rank_zero_info
 
 from lightning_lrsched.callbacks.cycles.files import check_filename, default_folder, resolved
 from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper, Wanted
 from lightning_lrsched.callbacks.cycles.ledger import KEEPS, Kept, KeptCycle, Ledger
-from lightning_lrsched.callbacks.cycles.start import find_source, tell_direction
+from lightning_lrsched.callbacks.cycles.start import find_source, tell_alone, tell_direction
 from lightning_lrsched.callbacks.cycles.watch import CycleWatch
 from lightning_lrsched.callbacks.trainer_access import averages_follow, is_smoke_test, restores_late
 from lightning_lrsched.checks import check_choice, check_flag, refusal
@@ -178,10 +177,7 @@ class CycleCheckpoint(Checkpoint):
                 tell_direction(self.monitor)
             others = [one for one in trainer.checkpoint_callbacks if not isinstance(one, CycleCheckpoint)]
             if not others and trainer.checkpoint_callback is self:
-                rank_zero_info(
-                    "CycleCheckpoint: where it is, Lightning adds no ModelCheckpoint of its own, and ckpt_path='last' "
-                    "finds nothing. For a job that is interrupted and begun again add ModelCheckpoint(save_last=True)"
-                )
+                tell_alone()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to watch the fit, and tell what it means for its cycles."""

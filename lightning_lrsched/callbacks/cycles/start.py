@@ -2,7 +2,7 @@
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
+from lightning_utilities.core.rank_zero import WarningCache, rank_zero_info, rank_zero_warn
 
 from lightning_lrsched.callbacks.cycles.cadence import told_cut, told_pushed, told_unmeasured, unmeasured
 from lightning_lrsched.callbacks.cycles.sources import (
@@ -19,6 +19,9 @@ from lightning_lrsched.driven import DrivenScheduler
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.torch_cycles import pace_of, restarts_of
 from lightning_lrsched.units import Duration, RunLength
+
+TOLD = WarningCache()
+"""What is told once in a process, however many fits it has."""
 
 
 def run_length(trainer: pl.Trainer) -> RunLength:
@@ -117,6 +120,14 @@ def tell(
         missed = unmeasured(source.ends(), run_facts(trainer), validation_cadence(trainer), run.total_steps)
         if missed:
             rank_zero_info(told_unmeasured(missed, monitor))
+
+
+def tell_alone() -> None:
+    """Tell, once in a process, that there is no checkpoint that a job could be resumed from by itself."""
+    TOLD.info(
+        "Lightning adds no ModelCheckpoint where a CycleCheckpoint is, so ckpt_path='last' finds no file. "
+        "To resume interrupted jobs, add ModelCheckpoint(save_last=True)"
+    )
 
 
 def tell_direction(monitor: str) -> None:
