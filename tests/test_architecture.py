@@ -50,8 +50,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
 }
 """A room and the rooms of this package that it may import; a room may always import its own."""
 
-LATE = {"plan": ("preview",), "timeline": ("preview",), "torch_schedules": ("preview",)}
-"""Rooms that may be imported inside a function besides: how a value shows itself in a notebook."""
+LATE = {
+    **dict.fromkeys(("plan", "timeline", "torch_schedules"), ("preview",)),
+    "callbacks.cycles.start": ("compare",),
+}
+"""Rooms that may be imported inside a function besides: for a notebook, and for the direction of a metric."""
 
 HEAVY = ("torch", "lightning", "mlflow", "matplotlib", "rich")
 FOREIGN: dict[str, tuple[str, ...]] = {

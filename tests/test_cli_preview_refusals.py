@@ -21,6 +21,8 @@ PLANNED = [
     pytest.param(["Warmup(5)", *RUN], "schedule = 'Warmup(5)' is refused", id="no schedule"),
     pytest.param(["Cosine('80ep')", *RUN], "Cosine.T_max = '80ep' does not fit the run", id="too long"),
     pytest.param(["Cosine()", "--warmup", "1.5", *RUN], "it can be read in two ways", id="warmup"),
+    pytest.param(["Cosine()", "--warmup", "-5%", *RUN], "a length of training above zero", id="negative warmup"),
+    pytest.param(["Cosine()", "--cooldown", "-2ep", *RUN], "cooldown = '-2ep' is refused", id="negative cooldown"),
     pytest.param(["Cosine()", "--warmup", "Linear()", *RUN], "is refused", id="warmup that is none"),
     pytest.param(["Cosine()", "--epochs", "3"], "for example --steps-per-epoch 391", id="epochs of unknown length"),
     pytest.param(["Cosine()"], "On this command line: --total-steps 10000, or --epochs 70", id="run"),

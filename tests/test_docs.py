@@ -31,6 +31,7 @@ from lightning_lrsched import (
 )
 from tests.callbacks.interruptions import Stops
 from tests.callbacks.models import Stranger, Tiny, make_trainer
+from tests.conftest import copied
 from tests.ensemble.nets import Loader, Net, data
 from tests.modules import SmallModule
 
@@ -170,6 +171,19 @@ def test_the_table_of_a_callback_has_its_options_and_their_defaults(page: str, c
     rows = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|", section, flags=re.MULTILINE)
     given = inspect.signature(callback).parameters.values()
     assert {name: ast.literal_eval(default) for name, default in rows} == {each.name: each.default for each in given}
+
+
+def test_the_page_names_every_curve_that_a_fit_records(migrated: Path, tmp_path: Path) -> None:
+    section = (DOCS / "tracking.md").read_text(encoding="utf-8").partition("\n## What is recorded\n")[2]
+    rows = re.findall(r"^\| (`.+?)\|", section.partition("\n## ")[0], flags=re.MULTILINE)
+    named = [re.escape(key) for row in rows for key in re.findall("`(.+?)`", row) if "..." not in key]
+    known = "|".join(["val_loss", *(re.sub("<.+?>", ".+", key) for key in named), "epoch"])
+    tracker = MLflowTracker(copied(migrated, tmp_path))
+    callbacks = [LearningRateScheduler(SGDR("1ep")), CycleCheckpoint("val_loss"), tracker]
+    make_trainer(tmp_path, *callbacks, max_epochs=2).fit(Tiny())
+    recorded = mlflow.MlflowClient(tracker.tracking_uri).get_run(str(tracker.run_id)).data.metrics
+    assert {"checkpoint/val_loss", "cycle/end/val_loss"} <= recorded.keys()
+    assert not [key for key in recorded if not re.fullmatch(known, key)]
 
 
 def test_the_page_of_the_commands_has_every_option_of_every_command() -> None:

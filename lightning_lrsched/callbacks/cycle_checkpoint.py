@@ -6,12 +6,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
-from lightning_utilities.core.rank_zero import rank_zero_info
 
 from lightning_lrsched.callbacks.cycles.files import check_filename, default_folder, resolved
 from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper, Wanted
 from lightning_lrsched.callbacks.cycles.ledger import KEEPS, Kept, KeptCycle, Ledger
-from lightning_lrsched.callbacks.cycles.start import find_source
+from lightning_lrsched.callbacks.cycles.start import find_source, tell_alone, tell_direction
 from lightning_lrsched.callbacks.cycles.watch import CycleWatch
 from lightning_lrsched.callbacks.trainer_access import averages_follow, is_smoke_test, restores_late
 from lightning_lrsched.checks import check_choice, check_flag, refusal
@@ -28,7 +27,7 @@ class CycleCheckpoint(Checkpoint):
 
     Args:
         monitor: name of a metric that is logged in validation; None to keep each cycle's end alone.
-        mode: ``"min"`` or ``"max"``.
+        mode: ``"min"`` or ``"max"``; None for ``"min"``, which is told where the metric's name is that of a score.
         dirpath: folder of the files, or its URL; None for ModelCheckpoint's: the logger's, or ``default_root_dir``.
         filename: names of the files: ``{cycle}``, ``{epoch}``, ``{step}`` and any logged metric, with a format.
         auto_insert_metric_name: put ``name=`` in front of each value.
@@ -58,7 +57,7 @@ class CycleCheckpoint(Checkpoint):
     def __init__(
         self,
         monitor: str | None = None,
-        mode: str = "min",
+        mode: str | None = None,
         *,
         dirpath: str | Path | None = None,
         filename: str = "{cycle}-{epoch}-{step}",
@@ -73,7 +72,8 @@ class CycleCheckpoint(Checkpoint):
     ) -> None:
         """Check the parameters; nothing is written before the fit."""
         self.monitor = monitor
-        self.mode = mode
+        self.mode = "min" if mode is None else mode
+        self._mode_given = mode is not None
         self.dirpath = None if dirpath is None else str(dirpath)
         self.filename = filename
         self.auto_insert_metric_name = auto_insert_metric_name
@@ -85,7 +85,7 @@ class CycleCheckpoint(Checkpoint):
         self.save_weights_only = save_weights_only
         self.patience = patience
         self._check(dirpath)
-        ledger = Ledger(mode, keep if monitor is not None else "end", save_top_k)
+        ledger = Ledger(self.mode, keep if monitor is not None else "end", save_top_k)
         self._keeper = CycleKeeper(ledger, Wanted(filename, auto_insert_metric_name, save_weights_only, monitor))
         self._watch: CycleWatch | None = None
         self._fitting, self._restored = True, False
@@ -173,12 +173,11 @@ class CycleCheckpoint(Checkpoint):
             find_source(trainer, self.every, self._keeper.place).release()
             if not restores_late(trainer):
                 self._keeper.check(trainer, restored=self._restored)
+            if self.monitor is not None and not self._mode_given:
+                tell_direction(self.monitor)
             others = [one for one in trainer.checkpoint_callbacks if not isinstance(one, CycleCheckpoint)]
             if not others and trainer.checkpoint_callback is self:
-                rank_zero_info(
-                    "CycleCheckpoint: where it is, Lightning adds no ModelCheckpoint of its own, and ckpt_path='last' "
-                    "finds nothing. For a job that is interrupted and begun again add ModelCheckpoint(save_last=True)"
-                )
+                tell_alone()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to watch the fit, and tell what it means for its cycles."""

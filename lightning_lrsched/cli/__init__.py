@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -12,6 +13,7 @@ from lightning_lrsched.cli.arguments import CommandError
 from lightning_lrsched.compare import CompareError
 
 _REFUSED, _INTERRUPTED = 2, 130
+_NEGATIVE = re.compile(r"-\.?\d")
 _UNREAD = 141  # what a shell says of a program that ended because nobody reads it any more
 
 _COMMANDS: tuple[tuple[str, Any, Callable[[argparse.Namespace], int | None], str, str], ...] = (
@@ -84,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     """Run a command and return its exit code, with its mistakes told."""
-    args = _parser().parse_args(argv)
+    args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     command: Callable[[argparse.Namespace], int | None] = args.command
     try:
         return command(args) or 0
@@ -93,6 +95,20 @@ def _run(argv: Sequence[str] | None) -> int:
         return _REFUSED
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Return the arguments with a negative length, such as ``-5%``, joined to the option before it.
+
+    argparse takes it for an option, and says that the one before lacks its argument; so it is refused as a length.
+    """
+    joined: list[str] = []
+    for argument in argv:
+        if joined and joined[-1] in ("--warmup", "--cooldown") and _NEGATIVE.match(argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _fall_silent() -> None:

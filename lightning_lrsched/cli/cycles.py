@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a run."""
     parser.add_argument(
-        "run", metavar="RUN", help="a folder of checkpoints with its cycles.json, or an MLflow run's id"
+        "run",
+        metavar="RUN",
+        help="a folder of checkpoints, a folder above that of a single run, or an MLflow run by id or its beginning",
     )
     parser.add_argument(
         "--tracking-uri",

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from glob import escape
 from os import PathLike
@@ -16,6 +17,10 @@ from lightning_lrsched.ensemble.sharded import is_sharded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+_BEGINNING = re.compile("[0-9a-f]{1,31}")
+_DEPTH = 5  # levels below a folder in which a list is looked for: experiment/lightning_logs/version_0/checkpoints/FILE
+_MOST_TOLD = 20
 
 
 class EnsembleError(ValueError):
@@ -57,7 +62,8 @@ def find_members(source: Any, tracking_uri: str | None = None, *, ends: bool = T
     """Return the members that a source names, in the order of their cycles.
 
     Args:
-        source: paths of checkpoints, a folder, a ``cycles.json``, the id of an MLflow run, or a CycleCheckpoint.
+        source: paths of checkpoints, a folder, a ``cycles.json``, the id of an MLflow run or its beginning, or a
+            CycleCheckpoint. Below a folder without a list the only one is found, up to five levels deep.
         tracking_uri: where the MLflow run is; None for ``MLFLOW_TRACKING_URI``.
         ends: only the ends of completed cycles, as the papers do; False for all that was kept. Paths are all taken.
 
@@ -74,7 +80,7 @@ def find_members(source: Any, tracking_uri: str | None = None, *, ends: bool = T
     chosen = [one for one in members if not (listed and ends and one.role) or ("end" in one.role and one.complete)]
     if not chosen:
         what = "no end of a completed cycle" if members else "no checkpoint"
-        raise EnsembleError(f"{source!r} has {what}. Pass paths of checkpoints, or the folder of a CycleCheckpoint")
+        raise EnsembleError(f"{source!r} has {what}. Pass the folder of a CycleCheckpoint that has one")
     return chosen
 
 
@@ -104,7 +110,7 @@ def _named(source: str, tracking_uri: str | None) -> list[Member]:
     if fs.isdir(source) and not is_sharded(source):
         lists = sorted(str(path) for path in fs.glob(f"{escape(source.rstrip('/'))}/cycles*.json"))
         if not lists:
-            raise EnsembleError(f"the folder {source} has no cycles.json. Pass the paths of its checkpoints")
+            return _named(_folder_below(source), tracking_uri)
         newest = max(lists, key=fs.modified) if len(lists) > 1 else lists[0]
         return _listed(newest if "://" not in source else f"{source.rstrip('/')}/{Path(newest).name}")
     if source.endswith(".json"):
@@ -112,6 +118,34 @@ def _named(source: str, tracking_uri: str | None) -> list[Member]:
     if fs.exists(source):
         return [Member(source)]
     return _of_run(source, tracking_uri)
+
+
+def _folder_below(source: str) -> str:
+    """Return the only folder below one that has a list of cycles, as the ``default_root_dir`` of one fit has it.
+
+    Raises:
+        EnsembleError: if there is none, or one for each of several runs.
+    """
+    fs, _ = url_to_fs(source)
+    found = fs.glob(f"{escape(source.rstrip('/'))}/**/cycles*.json", maxdepth=_DEPTH)
+    folders = sorted({str(path).rpartition("/")[0] for path in found})
+    if "://" in source:
+        folders = [str(fs.unstrip_protocol(folder)) for folder in folders]
+    if not folders:
+        raise EnsembleError(
+            f"the folder {source} has no cycles.json, and none is below it. Pass the folder in which a CycleCheckpoint "
+            "has kept its checkpoints, for example lightning_logs/version_0/checkpoints, or the id of an MLflow run"
+        )
+    if len(folders) > 1:
+        told = f"{len(folders)} folders below {source} have a cycles.json. Pass one of these:"
+        raise EnsembleError(told + _lines(folders))
+    return folders[0]
+
+
+def _lines(told: Sequence[str]) -> str:
+    """Return what a message lists, each in a line of its own."""
+    more = [f"... and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
+    return "".join(f"\n  {one}" for one in [*told[:_MOST_TOLD], *more])
 
 
 def _listed(path: str) -> list[Member]:
@@ -167,6 +201,7 @@ def _of_run(run_id: str, tracking_uri: str | None) -> list[Member]:
     except CompareError as error:
         raise EnsembleError(f"there is no file or folder {run_id}, and to look for an MLflow run: {error}") from error
     try:
+        run_id = _whole(client, run_id)
         experiment = client.get_run(run_id).info.experiment_id
         found = list(_models(client, experiment, run_id))
     except MlflowException as error:
@@ -177,6 +212,22 @@ def _of_run(run_id: str, tracking_uri: str | None) -> list[Member]:
     if not members:
         raise EnsembleError(f"MLflow run {run_id} has no checkpoints of cycles")
     return _recommended(sorted(members, key=lambda one: (one.cycle or 0, one.step or 0)))
+
+
+def _whole(client: "MlflowClient", run_id: str) -> str:
+    """Return the id of the only run whose id begins so; what was given where there is none.
+
+    Raises:
+        EnsembleError: if several do.
+    """
+    if not _BEGINNING.fullmatch(run_id):
+        return run_id
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = [run.info for run in client.search_runs(experiments, f"attributes.run_id LIKE '{run_id}%'")]
+    if len(runs) > 1:
+        named = _lines([f"{run.run_id}  {run.run_name}" for run in runs])
+        raise EnsembleError(f"{len(runs)} MLflow runs have ids that begin with {run_id!r}:{named}")
+    return runs[0].run_id if runs else run_id
 
 
 def _models(client: "MlflowClient", experiment: str, run_id: str) -> Iterator[Any]:

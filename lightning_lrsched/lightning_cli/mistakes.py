@@ -30,6 +30,8 @@ _EXAMPLES = {
     "Warmup": "warmup: {duration: 5%, shape: cosine}",
     "Cooldown": "cooldown: {duration: 10%, shape: linear}",
 }
+_METHOD = "MLflowTracker.from_config"
+_METHOD_EXAMPLE = f"{{class_path: {_PACKAGE}.{_METHOD}, init_args: {{path: mlflow_configs/local.yaml}}}}"
 _LINES = re.compile(
     r"Problem with given class_path '(?P<owner>[\w.]+)'"
     r"|Parser key \"(?P<key>[\w.]+)\""
@@ -62,6 +64,13 @@ def explain(message: str) -> str | None:
     Returns:
         None if the message speaks of nothing of this package; then it should be shown as it is.
     """
+    if f"class_path '{_METHOD}'" in message:
+        return str(refusal("class_path", _METHOD, "written with its package, for it is a method", _METHOD_EXAMPLE))
+    return _explained(message)
+
+
+def _explained(message: str) -> str | None:
+    """Return what is wrong at the place that the message leads to."""
     place, waiting = _Place(), ""
     for line in _lines(message):
         kind, value = next((kind, value) for kind, value in line.items() if value is not None)
@@ -85,14 +94,17 @@ def explain(message: str) -> str | None:
 
 
 def refused(error: BaseException) -> str | None:
-    """Return the message of the first cause of an error, if this package has raised it; else None."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
-    return str(error) if module.partition(".")[0] == _PACKAGE else None
+    """Return the message of an error that this package has raised, or of the first of its causes that is; else None."""
+    cause: BaseException | None = error
+    while cause is not None:
+        trace = cause.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] == _PACKAGE:
+            return str(cause)
+        cause = cause.__cause__
+    return None
 
 
 def _lines(message: str) -> Iterator[dict[str, str | None]]:

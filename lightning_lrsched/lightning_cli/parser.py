@@ -2,6 +2,7 @@
 
 from typing import Any, NoReturn
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import lightning_lrsched.callbacks
@@ -39,17 +40,27 @@ class ScheduleCLI(LightningCLI):
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        """Parse the arguments and run the subcommand, as LightningCLI does."""
-        super().__init__(
-            *given, **{"parser_class": ScheduleParser, "save_config_callback": SaveConfigArtifact, **named}
-        )
+        """Parse the arguments and run the subcommand, as LightningCLI does.
+
+        What this package refuses in a fit, such as a plan that is longer than it, ends the program in one sentence too.
+        """
+        try:
+            super().__init__(
+                *given, **{"parser_class": ScheduleParser, "save_config_callback": SaveConfigArtifact, **named}
+            )
+        except MisconfigurationException as error:
+            self._end(error)
 
     def instantiate_classes(self) -> None:
         """Make the objects; a value that this package refuses ends the program as a misspelt name does."""
         try:
             super().instantiate_classes()
         except ValueError as error:
-            said = refused(error)
-            if said is None:
-                raise
-            self.parser.error(said, error)
+            self._end(error)
+
+    def _end(self, error: Exception) -> NoReturn:
+        """End the program with what this package has said, as with a wrong argument; raise any other error again."""
+        said = refused(error)
+        if said is None:
+            raise error
+        self.parser.error(said, error)

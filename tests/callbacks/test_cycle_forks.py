@@ -2,6 +2,7 @@
 
 import json
 import logging
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
+from lightning_lrsched.callbacks.cycles import start
 from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import Tiny, make_trainer
 from tests.callbacks.test_cycle_checkpoint import files
@@ -140,13 +142,15 @@ def test_a_resume_into_the_loggers_next_version_leaves_the_first_one_whole(tmp_p
     ],
     ids=["alone", "with another one", "beside a ModelCheckpoint", "a smoke test"],
 )
-def test_that_nothing_is_there_for_the_last_checkpoint_is_told(
+def test_that_nothing_is_there_for_the_last_checkpoint_is_told_once_a_process(
     tmp_path: Path, others: list[Callback], given: dict[str, Any], told: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    checkpoint = CycleCheckpoint(every=4)
+    start.TOLD.clear()
     with caplog.at_level(logging.INFO):
-        make_trainer(tmp_path, checkpoint, *others, **given).fit(Tiny())
-    assert caplog.text.count("add ModelCheckpoint(save_last=True)") == told
+        for folder in ("once", "again"):
+            make_trainer(tmp_path / folder, CycleCheckpoint(every=4), *deepcopy(others), **given).fit(Tiny())
+    sentences = "so ckpt_path='last' finds no file. To resume interrupted jobs, add ModelCheckpoint(save_last=True)"
+    assert caplog.text.count(sentences) == told
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")

@@ -253,7 +253,7 @@ def test_two_optimizers_under_manual_optimization_are_told_what_to_pass(tmp_path
 
 
 def test_a_monitor_that_is_not_logged_is_told_with_what_is(tmp_path: Path) -> None:
-    callbacks = [LearningRateScheduler(SGDR("1ep")), CycleCheckpoint("val_acc")]
+    callbacks = [LearningRateScheduler(SGDR("1ep")), CycleCheckpoint("val_acc", "max")]
     with pytest.raises(
         MisconfigurationException, match=r"monitor = 'val_acc' is not logged.*Logged are: val_loss\. Log"
     ):

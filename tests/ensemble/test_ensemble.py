@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import shutil
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from lightning_lrsched.ensemble import (
     worse_members,
 )
 from tests.callbacks.models import Tiny, make_trainer
+from tests.conftest import copied
 from tests.ensemble.nets import Inside, Net, Shares, data, trained
 
 
@@ -188,7 +190,9 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
-    with pytest.raises(EnsembleError, match=r"has no cycles\.json"):
+    with pytest.raises(
+        EnsembleError, match=r"has no cycles\.json, and none is below it\. Pass the folder .* or the id"
+    ):
         find_members(tmp_path)
     (tmp_path / "cycles.json").write_text("{}")
     with pytest.raises(EnsembleError, match="is no list of cycles"):
@@ -244,6 +248,21 @@ def test_a_folder_of_any_name_is_found(kept: CycleCheckpoint, tmp_path: Path) ->
     assert len(find_members(listed(kept, folder))) == 3
 
 
+def test_the_only_list_below_a_folder_is_found(
+    kept: CycleCheckpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (tmp_path / "[runs]" / "lightning_logs" / f"version_{index}" / "checkpoints" for index in (0, 1))
+    first.mkdir(parents=True)
+    assert lrsched(["cycles", str(listed(kept, first).parents[1])]) == 0
+    assert str(first / "cycle=2") in capsys.readouterr().out
+    second.mkdir(parents=True)
+    listed(kept, second)
+    assert lrsched(["cycles", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"2 folders below {tmp_path} have a cycles.json. Pass one of these:\n  {first}\n  {second}\n" in said
+    assert lrsched(["cycles", str(second)]) == 0
+
+
 def test_all_of_a_long_run_are_found(tmp_path: Path) -> None:
     """A search of MLflow gives 100 models at once."""
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -294,6 +313,20 @@ def test_an_mlflow_run_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(from_run(x), SnapshotEnsemble.from_checkpoints(checkpoint, Net)(x))
     with pytest.raises(EnsembleError, match="no MLflow run of that id"):
         find_members("0" * 32, uri)
+    assert find_members(tracker.run_id[:12], uri) == members
+
+
+def test_a_beginning_that_several_runs_or_none_have_is_told(migrated: Path, tmp_path: Path) -> None:
+    uri = copied(migrated, tmp_path)
+    runs = [MlflowClient(uri).create_run("0").info for _ in range(17)]  # an id begins with one of 16 digits
+    digit, count = Counter(run.run_id[0] for run in runs).most_common(1)[0]
+    named = next(f"{run.run_id}  {run.run_name}" for run in runs if run.run_id.startswith(digit))
+    with pytest.raises(
+        EnsembleError, match=rf"{count} MLflow runs have ids that begin with '{digit}':\n(.*\n)*  {named}"
+    ):
+        find_members(digit, uri)
+    with pytest.raises(EnsembleError, match="no MLflow run of that id"):
+        find_members("0123456789abcdef", uri)
 
 
 def test_looking_for_a_run_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

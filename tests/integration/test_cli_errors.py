@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningCLI
 
 from lightning_lrsched.callbacks.trainer_access import callbacks_of
@@ -85,16 +86,22 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     ),
     "callback": ([{"class_path": "LearningRateSchedule"}], ["'LearningRateSchedule'", "mean LearningRateScheduler?"]),
     "callback-alone": ("LearningRateSchedular", ["'LearningRateSchedular'", "CycleCheckpoint"]),
+    "callback-by-a-method": (
+        [named("MLflowTracker.from_config", path="local.yaml")],
+        ["class_path = 'MLflowTracker.from_config'", "with its package", "lightning_lrsched.MLflowTracker.from_config"],
+    ),
     "parameter-of-the-checkpoint": ([named("CycleCheckpoint", monitr="x")], ["no parameter 'monitr'", "'monitor'?"]),
 }
 
 
-def last_line(callbacks: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+def last_line(
+    callbacks: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *more: str
+) -> str:
     """Return the last line that a CLI with wrong callbacks prints before it exits."""
     monkeypatch.setattr("sys.argv", ["main.py"])
     text = callbacks if isinstance(callbacks, str) else json.dumps(callbacks)
     with pytest.raises(SystemExit, match="2"):
-        ScheduleCLI(SmallModule, args=["fit", "--trainer.logger=false", f"--trainer.callbacks={text}"])
+        ScheduleCLI(SmallModule, args=["fit", "--trainer.logger=false", f"--trainer.callbacks={text}", *more])
     return capsys.readouterr().err.rstrip("\n").splitlines()[-1]
 
 
@@ -165,6 +172,27 @@ def test_an_error_of_the_module_stays_an_error(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sys.argv", ["main.py"])
     with pytest.raises(ValueError, match="the module's own"):
         ScheduleCLI(Broken, args=["fit"])
+
+
+def test_a_file_of_the_tracker_that_is_not_there_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = last_line([named("lightning_lrsched.MLflowTracker.from_config", path="nope.yaml")], monkeypatch, capsys)
+    assert said.startswith("error: cannot read nope.yaml: ")
+
+
+def test_a_plan_that_does_not_fit_the_run_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = last_line(scheduler(main=named("Cosine", T_max="30ep")), monkeypatch, capsys, "--trainer.max_epochs=7")
+    assert said.startswith("error: Cosine.T_max = '30ep' does not fit the run")
+    assert "for example T_max='" in said
+
+
+def test_a_refusal_of_the_trainer_stays_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["main.py"])
+    with pytest.raises(MisconfigurationException, match="val_check_interval"):
+        ScheduleCLI(SmallModule, args=["fit", "--trainer.logger=false", "--trainer.val_check_interval=high"])
 
 
 @pytest.mark.parametrize("key", ["schedule", "value"])

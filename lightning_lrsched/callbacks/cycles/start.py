@@ -2,7 +2,7 @@
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
+from lightning_utilities.core.rank_zero import WarningCache, rank_zero_info, rank_zero_warn
 
 from lightning_lrsched.callbacks.cycles.cadence import told_cut, told_pushed, told_unmeasured, unmeasured
 from lightning_lrsched.callbacks.cycles.sources import (
@@ -19,6 +19,9 @@ from lightning_lrsched.real_steps import StepCounter
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.torch_cycles import pace_of, restarts_of
 from lightning_lrsched.units import Duration, RunLength
+
+TOLD = WarningCache()
+"""What is told once in a process, however many fits it has."""
 
 
 def run_length(trainer: pl.Trainer) -> RunLength:
@@ -118,6 +121,25 @@ def tell(
         missed = unmeasured(source.ends(), run_facts(trainer), validation_cadence(trainer), run.total_steps)
         if missed:
             rank_zero_info(told_unmeasured(missed, monitor))
+
+
+def tell_alone() -> None:
+    """Tell, once in a process, that there is no checkpoint that a job could be resumed from by itself."""
+    TOLD.info(
+        "Lightning adds no ModelCheckpoint where a CycleCheckpoint is, so ckpt_path='last' finds no file. "
+        "To resume interrupted jobs, add ModelCheckpoint(save_last=True)"
+    )
+
+
+def tell_direction(monitor: str) -> None:
+    """Tell that the lowest value of a metric is kept, where its name says that the highest is the best."""
+    from lightning_lrsched.compare import mode_of
+
+    if mode_of(monitor) == "max":
+        rank_zero_warn(
+            f"CycleCheckpoint keeps the lowest {monitor}; for the highest pass mode='max'. "
+            "With mode='min' this is not told"
+        )
 
 
 def tell_pushed(trainer: pl.Trainer, step: int, skipped: int, monitor: str) -> bool:

@@ -108,7 +108,7 @@ class CycleWatch:
         """Keep the weights that were measured if they are the best of their cycle, or its end.
 
         Raises:
-            MisconfigurationException: if the monitored metric is not logged.
+            MisconfigurationException: if the monitored metric is not logged in validation.
         """
         self._measured = False
         if self._source.counter.real_steps == 0:
@@ -117,14 +117,15 @@ class CycleWatch:
         if self._monitor is None:
             self._end_if_ended()
             return
-        score = self._score()
+        metrics = validation_metrics(self._trainer)[0]
+        score = self._score(metrics)
         if score is None:
             raise MisconfigurationException(
                 f"CycleCheckpoint.monitor = {self._monitor!r} is not logged in validation. Logged are: "
-                f"{', '.join(sorted(self._trainer.callback_metrics)) or 'none'}. Log it, for example "
+                f"{', '.join(sorted(metrics)) or 'none'}. Log it, for example "
                 f"self.log({self._monitor!r}, loss) in validation_step, or monitor one of these"
             )
-        self._judge(score, validation_metrics(self._trainer)[0])
+        self._judge(score, metrics)
 
     def epoch_ends(self) -> None:
         """Keep an end that became one with the epoch, or whose validation did not come."""
@@ -163,7 +164,7 @@ class CycleWatch:
         state: dict[str, Any] = {"place": list(place_of(trainer, source, self._lr_used))}
         if self._measured:
             step, metrics = source.counter.real_steps, validation_metrics(trainer)[0]
-            state["unjudged"] = asdict(Kept("", step, trainer.current_epoch, self._score(), metrics=metrics))
+            state["unjudged"] = asdict(Kept("", step, trainer.current_epoch, self._score(metrics), metrics=metrics))
         elif self._in_batch and self._monitor is not None:
             state["due"] = validation_is_due(trainer) or (self._wants_validation and source.ended)
         return state
@@ -184,11 +185,12 @@ class CycleWatch:
         self._end_if_ended()
         self._epoch = None
 
-    def _score(self) -> float | None:
-        """Return the monitored metric, the same on every rank."""
-        metrics = self._trainer.callback_metrics
-        there = float(metrics[self._monitor]) if self._monitor in metrics else None
-        score: float | None = self._trainer.strategy.broadcast(there)
+    def _score(self, metrics: dict[str, float]) -> float | None:
+        """Return the monitored metric, the same on every rank, of those of the validation.
+
+        One of the training has the value of the epoch before until this epoch ends.
+        """
+        score: float | None = self._trainer.strategy.broadcast(metrics.get(str(self._monitor)))
         return score
 
     def _judge(self, score: float, metrics: dict[str, float]) -> None:
