@@ -1,0 +1,71 @@
+"""A plan as it is printed before training: one table for each plan that parameter groups follow."""
+
+from typing import Any
+
+from lightning_lrsched.callbacks.recipe import Recipe
+from lightning_lrsched.describe import plan_table
+from lightning_lrsched.plan import Plan
+from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
+from lightning_lrsched.timeline import Timeline
+from lightning_lrsched.units import RunLength
+
+
+def printed_plan(scheduler: RealStepScheduler, recipe: Recipe, run: RunLength) -> str:
+    """Return the resolved plan of an optimizer: what each of its parameter groups will do.
+
+    Args:
+        scheduler: what writes the lrs, already started.
+        recipe: what was asked for.
+        run: what it was resolved against.
+    """
+    bases = scheduler.base_lrs
+    if not isinstance(scheduler, PlannedScheduler):
+        front = "" if recipe.warmup is None else f"{recipe.warmup} in front of "
+        return f"{front}{scheduler.description['plan']['main']} ({_head(scheduler, bases, run)})"
+    if not recipe.groups:
+        return f"{recipe.plan} ({_head(scheduler, bases, run)})\n{plan_table(scheduler.timeline, max(bases))}"
+    groups = scheduler.optimizer.param_groups
+    told, alone = [], set(range(len(groups)))
+    for plan, timeline, members in _followed(scheduler, recipe):
+        alone -= set(members)
+        own = [bases[index] for index in members]
+        told.append(
+            f"{_named(groups, members)}: {plan} ({_head(scheduler, own, run)})\n{plan_table(timeline, max(own))}"
+        )
+    if alone:
+        left = sorted(alone)
+        head = "" if told else f" ({_head(scheduler, [bases[index] for index in left], run)})"
+        told.append(f"left alone: {_named(groups, left)}{head}")
+    return "\n".join(told)
+
+
+def _followed(scheduler: PlannedScheduler, recipe: Recipe) -> list[tuple[Plan, Timeline, list[int]]]:
+    """Return each plan that some group follows, with its timeline and the indices of these groups."""
+    found: list[tuple[Plan, Timeline, list[int]]] = []
+    for track in scheduler.tracks:
+        name = None if track.chosen.others else next(iter(track.chosen.named))
+        plan = recipe.plan if name is None else recipe.groups[name]
+        groups = enumerate(scheduler.optimizer.param_groups)
+        members = [index for index, group in groups if track.key == "lr" and track.chosen.has(index, group)]
+        same = [row for row in found if row[0] == plan]
+        if same:
+            same[0][2].extend(members)
+        elif members and plan is not None:
+            found.append((plan, track.timeline, members))
+    return found
+
+
+def _named(groups: list[dict[str, Any]], members: list[int]) -> str:
+    """Return the names of some groups, or the indices of those that have none."""
+    names = [str(groups[index].get("name", index)) for index in sorted(members)]
+    return f"group{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _head(scheduler: RealStepScheduler, base_lrs: list[float], run: RunLength) -> str:
+    """Return the optimizer, the base lrs and the length of the run."""
+    bases = sorted(set(base_lrs))
+    lrs = f"base lr {bases[0]:g}" if len(bases) == 1 else f"base lrs {bases[0]:g} to {bases[-1]:g}"
+    length = "no known end" if run.total_steps is None else f"{run.total_steps} steps"
+    epochs = "" if run.steps_per_epoch is None else f", {run.steps_per_epoch} per epoch"
+    begin = f"; goes on at step {scheduler.real_steps}" if scheduler.real_steps else ""
+    return f"{type(scheduler.optimizer).__name__}, {lrs}; {length}{epochs}{begin}"
