@@ -74,8 +74,15 @@ class SGDR(Schedule):
     def __post_init__(self) -> None:
         """Refuse values out of range, and lists that do not match."""
         example = "SGDR(T_0='10ep', T_mult=2)"
-        if (self.T_0 is None) == (self.periods is None):
-            raise refusal("SGDR.T_0", self.T_0, "given, or periods=[...] instead of it (one of the two)", example)
+        listed = "SGDR(periods=['10ep', '20ep'])"
+        if isinstance(self.T_0, Sequence) and not isinstance(self.T_0, str | bytes):
+            allowed = "one length, that of the first cycle; the lengths of all cycles are periods=[...]"
+            raise refusal("SGDR.T_0", self.T_0, allowed, listed)
+        if self.T_0 is None and self.periods is None:
+            raise refusal("SGDR.T_0", None, "given, or periods=[...] instead of it", f"{example} or {listed}")
+        if self.T_0 is not None and self.periods is not None:
+            allowed = "left out where periods gives every cycle's length: one of the two is enough"
+            raise refusal("SGDR.T_0", self.T_0, allowed, f"{listed} or {example}")
         store_number(self, "T_mult", example, at_least=1.0, at_most=1000.0)
         store_number(self, "gamma", "SGDR(T_0='10ep', gamma=0.8)", above=0.0, at_most=1.0)
         check_flag("SGDR.inclusive", self.inclusive, "SGDR(T_0='10ep', inclusive=True)")

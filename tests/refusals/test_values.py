@@ -250,6 +250,23 @@ def test_every_duration_that_a_refused_float_is_told_to_write_is_taken(value: An
         assert meant.unit == ("share" if "%" in written or "." in written else "steps")
 
 
+@pytest.mark.parametrize(
+    ("make", "allowed"),
+    [
+        pytest.param(SGDR, r"T_0 = None .* given, or periods=\[\.\.\.\] instead of it", id="none"),
+        pytest.param(
+            lambda: SGDR(["1ep", "2ep"]),  # type: ignore[arg-type]
+            r"T_0 = \['1ep', '2ep'\] .* one length, .* are periods=\[",
+            id="list",
+        ),
+        pytest.param(lambda: SGDR("1ep", periods=["1ep"]), r"T_0 = '1ep' .* one of the two is enough", id="both"),
+    ],
+)
+def test_the_cycles_of_sgdr_are_given_once(make: Callable[[], SGDR], allowed: str) -> None:
+    with pytest.raises(ValueError, match=rf"SGDR\.{allowed}.*For example: .*SGDR\(periods=\['10ep', '20ep'\]\)"):
+        make()
+
+
 def test_nothing_is_changed_by_a_refusal() -> None:
     periods: list[Any] = [5, "soon"]
     with pytest.raises(ValueError, match=r"SGDR\.periods\[1\] = 'soon'"):
