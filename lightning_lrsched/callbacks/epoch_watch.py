@@ -23,6 +23,11 @@ class EpochWatch:
         self._told: set[str] = set()
         self._begun: tuple[int, list[int]] | None = None  # steps of the Trainer, and real ones of each scheduler
 
+    def plan_begins(self, trainer: pl.Trainer, held: str | None) -> None:
+        """Tell that the plan's cycles end before the run does, if so."""
+        if held is not None and not is_smoke_test(trainer) and self._first_time("held"):
+            rank_zero_warn(held)
+
     def epoch_begins(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
         """Let go of an optimizer that another callback gave a scheduler; undo what was written into a group."""
         self._begun = (trainer.global_step, [scheduler.real_steps for scheduler in schedulers])

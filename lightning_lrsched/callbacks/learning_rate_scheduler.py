@@ -11,7 +11,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch.optim import Optimizer
 
 from lightning_lrsched.callbacks.epoch_watch import EpochWatch
-from lightning_lrsched.callbacks.printed_plan import printed_plan
+from lightning_lrsched.callbacks.printed_plan import printed_plan, told_hold
 from lightning_lrsched.callbacks.recipe import Recipe
 from lightning_lrsched.callbacks.stepping import measure
 from lightning_lrsched.callbacks.trainer_access import (
@@ -155,6 +155,7 @@ class LearningRateScheduler(Callback):
             except ValueError as refused:
                 raise MisconfigurationException(str(refused)) from None
             rank_zero_info(printed_plan(scheduler, self.recipe, run))
+            self._watch.plan_begins(trainer, told_hold(scheduler, self.recipe, run))
         self._end = (self.timeline and self.timeline.total) or math.inf
 
     def on_train_batch_start(

@@ -4,6 +4,7 @@ from typing import Any
 
 from lightning_lrsched.callbacks.recipe import Recipe
 from lightning_lrsched.describe import plan_table
+from lightning_lrsched.phases import Repeat
 from lightning_lrsched.plan import Plan
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.timeline import Timeline
@@ -69,3 +70,42 @@ def _head(scheduler: RealStepScheduler, base_lrs: list[float], run: RunLength) -
     epochs = "" if run.steps_per_epoch is None else f", {run.steps_per_epoch} per epoch"
     begin = f"; goes on at step {scheduler.real_steps}" if scheduler.real_steps else ""
     return f"{type(scheduler.optimizer).__name__}, {lrs}; {length}{epochs}{begin}"
+
+
+def told_hold(scheduler: RealStepScheduler, recipe: Recipe, run: RunLength) -> str | None:
+    """Say that the listed cycles of a plan end before the run does, and what to pass; None where that is not so.
+
+    Args:
+        scheduler: what writes the lrs, already started.
+        recipe: what was asked for.
+        run: what it was resolved against.
+    """
+    for plan, timeline, members in _followed(scheduler, recipe) if isinstance(scheduler, PlannedScheduler) else ():
+        held = _held_after_cycles(timeline)
+        if held is not None:
+            begin, count = held
+            lr = timeline.lr(begin, max(scheduler.base_lrs[index] for index in members))
+            rest, used = "all steps", begin
+            if count is not None and run.total_steps is not None:
+                count = min(count, run.total_steps - begin)
+                rest, used = f"{count} of {run.total_steps} steps", run.total_steps - count
+            epochs, more = divmod(used, run.steps_per_epoch or used + 1)
+            fits = f"max_steps={used}" if more else f"max_epochs={epochs}"
+            return (
+                f"The cycles of {plan.main} end at step {begin}, and the run goes on: {rest} are held at lr {lr:.4g} "
+                "after them. Give periods for the whole run, or cycles that fill any run, for example "
+                f"SGDR(T_0='10ep', T_mult=2), or train as long as they last ({fits})"
+            )
+    return None
+
+
+def _held_after_cycles(timeline: Timeline) -> tuple[int, int | None] | None:
+    """Return from which step on, and for how many (None without end), a level is held after the last cycle."""
+    begin, cyclic = 0, False
+    for segment in timeline.segments:
+        block = segment.block if isinstance(segment, Repeat) else (segment,)
+        if cyclic and block[0].name == "hold":
+            return begin * timeline.stride, segment.updates and segment.updates * timeline.stride
+        cyclic = any(phase.restart for phase in block)
+        begin += segment.updates or 0
+    return None

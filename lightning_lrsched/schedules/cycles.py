@@ -45,7 +45,7 @@ class SGDR(Schedule):
         eta_min_ratio: floor as a multiple of the base lr, in [0, 1]; a list gives one for each of ``periods``.
         gamma: factor on the maximum from cycle to cycle, in (0, 1].
         inclusive: use T_cur/(T_i - 1).
-        periods: length of every cycle, in order; the last value is held after them.
+        periods: length of every cycle, in order; the last value is held after them (told before training).
         max_ratios: maximum of each of ``periods``, as a multiple of the base lr, above 0.
         cycle_warmup: length of a linear rise at every restart, from the floor of the cycle before to the maximum, as a
             part of the cycle; a list gives one for each of ``periods`` after the first. The first cycle has the plan's
