@@ -208,7 +208,8 @@ class TorchScheduler(Driven):
 class Plateau(Driven):
     """Performance scheduling: reduce the lr when a validation metric has stopped to improve.
 
-    It is fed after every validation of the fit, before checkpoints are saved, and not during the warmup.
+    It is fed after every validation of the fit, before checkpoints are saved, and not during the warmup. A fit that
+    never validates is told before training.
 
     Args:
         monitor: name of a metric that is logged in validation.

@@ -155,7 +155,8 @@ class LearningRateScheduler(Callback):
             except ValueError as refused:
                 raise MisconfigurationException(str(refused)) from None
             rank_zero_info(printed_plan(scheduler, self.recipe, run))
-            self._watch.plan_begins(trainer, told_hold(scheduler, self.recipe, run))
+            monitor = self.recipe.main.monitor if isinstance(self.recipe.main, Driven) else None
+            self._watch.plan_begins(trainer, told_hold(scheduler, self.recipe, run), monitor)
         self._end = (self.timeline and self.timeline.total) or math.inf
 
     def on_train_batch_start(
