@@ -16,7 +16,17 @@ NAME = PACKAGE.name
 CORE = ("checks", "units", "shapes", "phases", "timeline", "room", "warmup", "schedules", "plan")
 """The pure core, from the ground up: each room may import those before it, and none knows torch."""
 
-TORCH = ("tracks", "scheduler", "torch_cycles", "driven", "rehearsal", "torch_schedules", "torch_names", "expression")
+TORCH = (
+    "tracks",
+    "scheduler",
+    "torch_cycles",
+    "driven",
+    "rehearsal",
+    "factories",
+    "torch_schedules",
+    "torch_names",
+    "expression",
+)
 """What knows torch but not lightning, from the ground up."""
 
 ROOMS: dict[str, tuple[str, ...]] = {

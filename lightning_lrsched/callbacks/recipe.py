@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from lightning_lrsched.callbacks.trainer_access import fed_by_callback
 from lightning_lrsched.checks import check_choice, refusal
 from lightning_lrsched.driven import DrivenScheduler, rebase
+from lightning_lrsched.factories import wrapped_example
 from lightning_lrsched.plan import UPDATES, Plan, describe_part
 from lightning_lrsched.room import Main, Schedule
 from lightning_lrsched.scheduler import PlannedScheduler
@@ -165,6 +166,10 @@ class Recipe:
         if isinstance(main, Plan):
             return main
         if main is not None and not isinstance(main, Main):
+            wrapped = wrapped_example(main)
+            if wrapped is not None:
+                allowed = "a schedule of this package, not the torch scheduler itself: wrap what makes it"
+                raise refusal("main", main, allowed, f"main={wrapped}")
             raise refusal("main", main, "a schedule of this package", "main=Cosine(eta_min=1e-6)")
         return Plan(main if isinstance(main, Schedule) else Constant(), warmup, cooldown)
 
