@@ -27,7 +27,7 @@ from lightning_lrsched.callbacks.trainer_access import (
 from lightning_lrsched.checks import check_choice
 from lightning_lrsched.describe import differences
 from lightning_lrsched.driven import DrivenScheduler
-from lightning_lrsched.plan import Plan
+from lightning_lrsched.plan import Plan, default_of
 from lightning_lrsched.room import Main, Schedule
 from lightning_lrsched.scheduler import MARK, PlannedScheduler, RealStepScheduler
 from lightning_lrsched.schedules import Constant
@@ -337,7 +337,8 @@ class LearningRateScheduler(Callback):
     def _compare(self, trainer: pl.Trainer, scheduler: RealStepScheduler, before: dict[str, Any]) -> None:
         """Tell what changed since the checkpoint, and apply ``on_horizon_change``."""
         now = scheduler.description
-        changed = [*differences(before["plan"], now["plan"]), *differences(before["update"], now["update"], "update")]
+        changed = list(differences(before["plan"], now["plan"], default=default_of))
+        changed += differences(before["update"], now["update"], "update")
         if changed:
             told = "; ".join(changed)
             if self.on_horizon_change == "error":
