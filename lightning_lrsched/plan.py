@@ -1,10 +1,9 @@
 """Plans: what a user writes (warmup -> main -> cooldown), and how it is resolved against a run into a timeline."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import lightning_lrsched.schedules as planned
 from lightning_lrsched.checks import check_choice, check_number, refusal
 from lightning_lrsched.phases import Phase, Repeat
 from lightning_lrsched.room import Room, Schedule, fill, final_phase, fitted, given, short_repr
@@ -193,13 +192,6 @@ def describe_part(part: object) -> dict[str, Any] | None:
     if part is None:
         return None
     return {"class": type(part).__name__, **{name: _primitive(value) for name, value in given(part).items()}}
-
-
-def default_of(kind: str, name: str) -> object:
-    """Return the value of a parameter that is not given, by the names in a plan's primitive form; None if unknown."""
-    known = {"Warmup": Warmup, "Cooldown": Cooldown}.get(kind) or getattr(planned, kind, None)
-    defaults = {field.name: field.default for field in fields(known)} if is_dataclass(known) else {}
-    return _primitive(defaults.get(name))
 
 
 def _primitive(value: object) -> object:

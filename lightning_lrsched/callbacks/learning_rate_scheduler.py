@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from lightning_lrsched.callbacks.epoch_watch import EpochWatch
 from lightning_lrsched.callbacks.printed_plan import printed_plan, told_hold
-from lightning_lrsched.callbacks.recipe import Recipe
+from lightning_lrsched.callbacks.recipe import Recipe, default_of
 from lightning_lrsched.callbacks.stepping import measure
 from lightning_lrsched.callbacks.trainer_access import (
     averaging_goes_on,
@@ -27,7 +27,7 @@ from lightning_lrsched.callbacks.trainer_access import (
 from lightning_lrsched.checks import check_choice
 from lightning_lrsched.describe import differences
 from lightning_lrsched.driven import DrivenScheduler
-from lightning_lrsched.plan import Plan, default_of
+from lightning_lrsched.plan import Plan
 from lightning_lrsched.room import Main, Schedule
 from lightning_lrsched.scheduler import MARK, PlannedScheduler, RealStepScheduler
 from lightning_lrsched.schedules import Constant

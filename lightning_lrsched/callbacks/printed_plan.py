@@ -22,7 +22,8 @@ def printed_plan(scheduler: RealStepScheduler, recipe: Recipe, run: RunLength) -
     bases = scheduler.base_lrs
     if not isinstance(scheduler, PlannedScheduler):
         front = "" if recipe.warmup is None else f"{recipe.warmup} in front of "
-        return f"{front}{scheduler.description['plan']['main']} ({_head(scheduler, bases, run)})"
+        main = recipe.main or scheduler.description["plan"]["main"]
+        return f"{front}{main} ({_head(scheduler, bases, run)})"
     if not recipe.groups:
         return f"{recipe.plan} ({_head(scheduler, bases, run)})\n{plan_table(scheduler.timeline, max(bases))}"
     groups = scheduler.optimizer.param_groups

@@ -150,6 +150,9 @@ def test_a_changed_plan_is_told_by_its_difference_and_used(tmp_path: Path, stran
             {"main": OneCycle(pct_start=0.5)}, {}, "main: OneCycle(pct_start=0.5) -> Cosine()", id="another schedule"
         ),
         pytest.param({}, {"warmup": 3}, "warmup: None -> Warmup(duration=3)", id="a warmup more"),
+        pytest.param(
+            {"main": Plateau()}, {"main": Plateau(patience=3)}, "main.patience: 10 -> 3", id="a plateau's patience"
+        ),
         pytest.param({"groups": {0: None}}, {}, "groups: {'0': None} -> None", id="groups no more"),
         pytest.param(
             {"groups": {0: Linear(), 1: None}},
