@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: release-test help env demo test test-oldest lint format bench server server-stop docs docs-images docs-screenshots study clean
+.PHONY: release-test help env demo test test-oldest lint format bench server server-stop docs docs-tables docs-images docs-screenshots study clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -68,6 +68,10 @@ server: $(READY) ## start a tracking server over PostgreSQL on this machine; pri
 
 server-stop: $(READY) ## stop it; what it holds stays in .server
 	@$(BIN)/python mlflow_configs/serve.py stop $(SERVER)
+
+docs-tables: $(READY) ## write the pages of the schedules anew: the gallery and their arguments
+	$(BIN)/python docs/make_gallery.py
+	$(BIN)/python docs/make_schedules.py
 
 docs-images: $(READY) ## draw the pictures of the docs anew
 	$(BIN)/python docs/make_images.py

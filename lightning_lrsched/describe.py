@@ -1,6 +1,6 @@
 """A resolved plan as text: its phases with their steps and lrs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -68,17 +68,41 @@ def _until(timeline: Timeline) -> str:
     return "" if timeline.total is None else f", until step {timeline.total - 1}"
 
 
-def differences(old: object, new: object, path: str = "") -> Iterable[str]:
+class _Absent:
+    """Stands for what is not there."""
+
+    def __repr__(self) -> str:
+        return "not named"
+
+
+_ABSENT = _Absent()
+
+
+def differences(
+    old: object, new: object, path: str = "", default: Callable[[str, str], object] = lambda kind, name: None
+) -> Iterator[str]:
     """Yield one line for every value that differs between two plans in their primitive form.
+
+    Args:
+        old: the one before.
+        new: the one now.
+        path: where in the plan they stand.
+        default: the value of a class's parameter that is not given, by their names.
 
     >>> list(differences({"main": {"T_0": "10ep"}}, {"main": {"T_0": "5ep"}}))
     ["main.T_0: '10ep' -> '5ep'"]
     """
-    if isinstance(old, dict) and isinstance(new, dict):
+    if isinstance(old, dict) and isinstance(new, dict) and old.get("class") == new.get("class"):
+        kind = old.get("class")
         for key in dict.fromkeys((*old, *new)):
-            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+            absent = default(kind, key) if kind else _ABSENT if path == "groups" else None
+            values = (old.get(key, absent), new.get(key, absent))
+            yield from differences(*values, f"{path}.{key}" if path else str(key), default)
     elif old != new and not (isinstance(old, list | tuple) and isinstance(new, list | tuple) and [*old] == [*new]):
-        yield f"{path}: {old!r} -> {new!r}"
+        before, after = (
+            _written(each) if isinstance(each, dict) and "class" in each else repr(each) for each in (old, new)
+        )
+        yield f"{path}: {before} -> {after}"
 
 
 def plan_document(description: dict[str, Any], timeline: Timeline | None, base_lrs: list[float]) -> dict[str, Any]:

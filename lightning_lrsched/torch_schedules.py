@@ -1,10 +1,8 @@
 """Main schedules that a torch scheduler drives: any `LRScheduler`, and the reduction on a plateau."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +11,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 
 from lightning_lrsched.checks import check_choice, check_number, refusal, store_number
 from lightning_lrsched.driven import DrivenScheduler, ShadowOptimizer, nested
+from lightning_lrsched.factories import call_of, why_not_callable, wrapped_example
 from lightning_lrsched.rehearsal import rehearse
 from lightning_lrsched.room import Main, short_repr
 from lightning_lrsched.timeline import Timeline
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 _INTERVALS = ("auto", "step", "epoch")
 _BY_STEP = (OneCycleLR, CyclicLR)
 _HORIZONS = ("T_max", "total_steps", "total_iters", "step_size", "T_0")
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _MOMENTUM = 0.9  # CyclicLR and OneCycleLR refuse an optimizer without; the lr does not depend on it
 _SLACK = 1.5  # a horizon may be this much longer than the run before it is taken for another unit
 
@@ -88,6 +86,7 @@ class Driven(Main, ABC):
             ValueError: if the run has no known end, the warmup or the interval does not fit it, the scheduler itself
                 refuses to run, or it needs a metric.
 
+        >>> from functools import partial
         >>> main = TorchScheduler(partial(torch.optim.lr_scheduler.StepLR, step_size=2))
         >>> timeline = main.resolve(RunLength(total_steps=50, steps_per_epoch=10), base_lr=1.0)
         >>> timeline.lr(19, base_lr=1.0), timeline.lr(20, base_lr=1.0)
@@ -161,13 +160,17 @@ class TorchScheduler(Driven):
     def __repr__(self) -> str:
         """Return the call, the factory by its name: the same in every process, for a resume compares it."""
         interval = "" if self.interval == "auto" else f", interval={self.interval!r}"
-        return f"TorchScheduler({_call(self.factory)}{interval})"
+        return f"TorchScheduler({call_of(self.factory)}{interval})"
 
     def __post_init__(self) -> None:
         """Refuse what makes no scheduler."""
         example = "TorchScheduler(partial(StepLR, step_size=30), interval='epoch')"
-        if not callable(self.factory):
-            raise refusal("TorchScheduler.factory", self.factory, "a function from optimizer to scheduler", example)
+        allowed = "a function from optimizer to scheduler"
+        told = why_not_callable(self.factory) if callable(self.factory) else None
+        if told is not None:
+            allowed += f", and called with the optimizer alone this one says: {told}"
+        if told is not None or not callable(self.factory):
+            raise refusal("TorchScheduler.factory", self.factory, allowed, wrapped_example(self.factory) or example)
         check_choice("TorchScheduler.interval", self.interval, _INTERVALS, example)
 
     def make(self, optimizer: Optimizer) -> LRScheduler:
@@ -208,7 +211,8 @@ class TorchScheduler(Driven):
 class Plateau(Driven):
     """Performance scheduling: reduce the lr when a validation metric has stopped to improve.
 
-    It is fed after every validation of the fit, before checkpoints are saved, and not during the warmup.
+    It is fed after every validation of the fit, before checkpoints are saved, and not during the warmup. A fit that
+    never validates is told before training.
 
     Args:
         monitor: name of a metric that is logged in validation.
@@ -330,16 +334,6 @@ def check_alone(main: object, cooldown: object, update: object, groups: object) 
         example = f"LearningRateScheduler({type(main).__name__}(...), warmup='5%')"
         allowed = "a planned schedule for cooldown, groups or update='epoch'"
         raise refusal("LearningRateScheduler.main", main, allowed, example)
-
-
-def _call(factory: Callable[..., object]) -> str:
-    """Return how a factory is written; of a partial, the class that it makes (LightningCLI wraps that in its own)."""
-    if not isinstance(factory, partial):
-        return getattr(factory, "__qualname__", type(factory).__qualname__)
-    parts = (factory.func, *factory.args)
-    made = next((place for place, part in enumerate(parts) if isinstance(part, type)), 0)
-    given = [*map(repr, parts[made + 1 :]), *(f"{name}={value!r}" for name, value in factory.keywords.items())]
-    return _ADDRESS.sub("", f"partial({', '.join([_call(parts[made]), *given])})")
 
 
 def _is_made_for_steps(scheduler: LRScheduler) -> bool:

@@ -235,10 +235,19 @@ def _share(amount: Decimal, value: object, name: str) -> tuple[Decimal, Unit]:
     """Read a bare number with a decimal point: a share of the run below 1, ambiguous from 1 on."""
     if amount.is_finite() and 1 <= amount <= MOST_STEPS:
         short = name.rpartition(".")[2]
+        steps = f"for steps write {short}={int(amount)}, for a share of the run"
+        if amount > 100:
+            raise ValueError(
+                f"{name} = {value!r} is refused, because it is too much for a share of the run and has a decimal point "
+                f"or an exponent, as steps have not: {steps} for example {short}='5%'"
+            )
+        shares = [f"{short}='{_digits(amount)}%'"]
+        if amount < 100:
+            shares.append(f"{short}={_digits(amount / 100)}")
+        whole = f" ({short}='100%' for all of it)" if amount == 1 else ""
         raise ValueError(
-            f"{name} = {value!r} is refused, because it can be read in two ways: "
-            f"for steps write {short}={int(amount)}, for a share of the run write {short}='{_digits(amount)}%' "
-            f"or {short}={min(amount / 100, Decimal(1))}"
+            f"{name} = {value!r} is refused, because it can be read in two ways: {steps} write "
+            f"{' or '.join(shares)}{whole}"
         )
     return amount, "share"
 

@@ -17,7 +17,8 @@ CORE = ("checks", "units", "shapes", "phases", "timeline", "room", "warmup", "sc
 """The pure core, from the ground up: each room may import those before it, and none knows torch."""
 
 TORCH = (
-    *("tracks", "real_steps", "scheduler", "torch_cycles", "driven", "rehearsal", "torch_schedules", "torch_names"),
+    *("tracks", "real_steps", "scheduler", "torch_cycles", "driven", "rehearsal"),
+    *("factories", "torch_schedules", "torch_names"),
     "expression",
 )
 """What knows torch but not lightning, from the ground up."""

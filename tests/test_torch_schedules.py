@@ -36,7 +36,10 @@ def made_by(cls: type, context: object, **given: Any) -> LRScheduler:
         (TorchScheduler(lambda optimizer: StepLR(optimizer, 30)), "TorchScheduler(<lambda>)"),
         (TorchScheduler(Makes()), "TorchScheduler(Makes)"),
         (TorchScheduler(partial(StepLR, step_size=30)), "TorchScheduler(partial(StepLR, step_size=30))"),
-        (TorchScheduler(partial(made_by, object(), StepLR, gamma=0.5)), "TorchScheduler(partial(StepLR, gamma=0.5))"),  # type: ignore[arg-type]
+        (
+            TorchScheduler(partial(made_by, object(), StepLR, step_size=3)),  # type: ignore[arg-type]
+            "TorchScheduler(partial(StepLR, step_size=3))",
+        ),
         (
             TorchScheduler(partial(LambdaLR, lr_lambda=[tenth])),
             "TorchScheduler(partial(LambdaLR, lr_lambda=[<function tenth>]))",

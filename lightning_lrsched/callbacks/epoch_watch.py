@@ -9,7 +9,13 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 
 from lightning_lrsched.callbacks.stepping import measure
-from lightning_lrsched.callbacks.trainer_access import batches_of_epoch, is_smoke_test, run_facts, scheduler_configs
+from lightning_lrsched.callbacks.trainer_access import (
+    batches_of_epoch,
+    is_smoke_test,
+    never_validates,
+    run_facts,
+    scheduler_configs,
+)
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
 from lightning_lrsched.timeline import Timeline
 from lightning_lrsched.units import RunLength
@@ -22,6 +28,25 @@ class EpochWatch:
         """Begin with nothing told."""
         self._told: set[str] = set()
         self._begun: tuple[int, list[int]] | None = None  # steps of the Trainer, and real ones of each scheduler
+
+    def plan_begins(self, trainer: pl.Trainer, held: str | None, monitor: str | None) -> None:
+        """Tell what the plan will not do in this run.
+
+        Args:
+            trainer: the Trainer.
+            held: says that the plan's cycles end before the run does; None where that is not so.
+            monitor: the metric that a `Plateau` waits for; None for none.
+        """
+        if is_smoke_test(trainer):
+            return
+        if held is not None and self._first_time("held"):
+            rank_zero_warn(held)
+        if monitor is not None and never_validates(trainer) and self._first_time("validation"):
+            rank_zero_warn(
+                f"Plateau: this fit does not validate, so {monitor} is never measured and the lr is never lowered. "
+                "Give a validation loader and validation_step, and let the Trainer validate before the run ends, for "
+                "example check_val_every_n_epoch=1. Or give a planned schedule: LearningRateScheduler(Cosine())"
+            )
 
     def epoch_begins(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
         """Let go of an optimizer that another callback gave a scheduler; undo what was written into a group."""

@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 
 from lightning_lrsched.callbacks.epoch_watch import EpochWatch
 from lightning_lrsched.callbacks.plateau_feed import PlateauFeed
-from lightning_lrsched.callbacks.recipe import Recipe
+from lightning_lrsched.callbacks.printed_plan import printed_plan, told_hold
+from lightning_lrsched.callbacks.recipe import Recipe, default_of
 from lightning_lrsched.callbacks.stepping import measure
 from lightning_lrsched.callbacks.trainer_access import (
     averaging_goes_on,
@@ -23,7 +24,7 @@ from lightning_lrsched.callbacks.trainer_access import (
     trains_nothing,
 )
 from lightning_lrsched.checks import check_choice
-from lightning_lrsched.describe import differences, plan_table
+from lightning_lrsched.describe import differences
 from lightning_lrsched.driven import DrivenScheduler
 from lightning_lrsched.plan import Plan
 from lightning_lrsched.room import Main, Schedule
@@ -153,7 +154,9 @@ class LearningRateScheduler(Callback):
                 scheduler.arm(first)
             except ValueError as refused:
                 raise MisconfigurationException(str(refused)) from None
-            self._tell(scheduler)
+            rank_zero_info(printed_plan(scheduler, self.recipe, run))
+            monitor = self.recipe.main.monitor if isinstance(self.recipe.main, Driven) else None
+            self._watch.plan_begins(trainer, told_hold(scheduler, self.recipe, run), monitor)
         self._end = (self.timeline and self.timeline.total) or math.inf
 
     def on_train_batch_start(
@@ -308,7 +311,8 @@ class LearningRateScheduler(Callback):
     def _compare(self, trainer: pl.Trainer, scheduler: RealStepScheduler, before: dict[str, Any]) -> None:
         """Tell what changed since the checkpoint, and apply ``on_horizon_change``."""
         now = scheduler.description
-        changed = [*differences(before["plan"], now["plan"]), *differences(before["update"], now["update"], "update")]
+        changed = list(differences(before["plan"], now["plan"], default=default_of))
+        changed += differences(before["update"], now["update"], "update")
         if changed:
             told = "; ".join(changed)
             if self.on_horizon_change == "error":
@@ -331,20 +335,3 @@ class LearningRateScheduler(Callback):
         if self.on_horizon_change == "keep":
             scheduler.replan(old, before)
         rank_zero_warn(f"{told}: on_horizon_change={self.on_horizon_change!r}")
-
-    def _tell(self, scheduler: RealStepScheduler) -> None:
-        """Print the resolved plan once, on rank zero."""
-        bases = sorted(set(scheduler.base_lrs))
-        lrs = f"base lr {bases[0]:g}" if len(bases) == 1 else f"base lrs {bases[0]:g} to {bases[-1]:g}"
-        run = self.run
-        length = "no known end" if run.total_steps is None else f"{run.total_steps} steps"
-        epochs = "" if run.steps_per_epoch is None else f", {run.steps_per_epoch} per epoch"
-        head = f"{type(scheduler.optimizer).__name__}, {lrs}; {length}{epochs}"
-        if scheduler.real_steps:
-            head += f"; goes on at step {scheduler.real_steps}"
-        if isinstance(scheduler, PlannedScheduler):
-            rank_zero_info(f"{self.plan} ({head})\n{plan_table(scheduler.timeline, bases[-1])}")
-        else:
-            main = scheduler.description["plan"]["main"]
-            front = "" if self.recipe.warmup is None else f"{self.recipe.warmup} in front of "
-            rank_zero_info(f"{front}{main} ({head})")

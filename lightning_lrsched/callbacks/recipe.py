@@ -1,20 +1,23 @@
 """What a user asked a LearningRateScheduler for, and the schedulers that it makes of it for an optimizer."""
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch.optim import Optimizer
 
+import lightning_lrsched.schedules as planned_schedules
 from lightning_lrsched.callbacks.trainer_access import fed_by_callback
 from lightning_lrsched.checks import check_choice, refusal
 from lightning_lrsched.driven import DrivenScheduler, rebase
+from lightning_lrsched.factories import wrapped_example
 from lightning_lrsched.plan import UPDATES, Plan, describe_part
 from lightning_lrsched.room import Main, Schedule
 from lightning_lrsched.scheduler import PlannedScheduler
 from lightning_lrsched.schedules import Constant
-from lightning_lrsched.torch_schedules import Driven, check_alone, warmup_updates
+from lightning_lrsched.torch_schedules import Driven, Plateau, check_alone, warmup_updates
 from lightning_lrsched.tracks import Groups, Track
 from lightning_lrsched.units import RunLength
 from lightning_lrsched.warmup import Cooldown, Warmup, as_warmup
@@ -72,7 +75,7 @@ class Recipe:
                 tracks += self._tracks_of(plan, run, Groups(frozenset([name]), others=False))
         return tracks
 
-    def describe(self, run: RunLength, driven: str | None = None) -> dict[str, Any]:
+    def describe(self, run: RunLength, driven: str | dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the plan, and the run that it was resolved against, as primitives."""
         plan = self.plan.to_dict() if driven is None else {"main": driven, "warmup": describe_part(self.warmup)}
         if self.groups:
@@ -130,7 +133,8 @@ class Recipe:
         if own is None:
             if not isinstance(self.main, Driven):
                 raise refusal("main", self.main, "a schedule that torch drives", "main=Plateau('val_loss')")
-            return self.main.attach(optimizer, run, self.warmup, self.describe(run, repr(self.main)))
+            written = describe_part(self.main) if isinstance(self.main, Plateau) else repr(self.main)
+            return self.main.attach(optimizer, run, self.warmup, self.describe(run, written))
         name = type(own.scheduler).__name__
         if self.plan.cooldown is not None or self.update == "epoch" or self.warmup is None or self.groups:
             raise ValueError(
@@ -165,6 +169,10 @@ class Recipe:
         if isinstance(main, Plan):
             return main
         if main is not None and not isinstance(main, Main):
+            wrapped = wrapped_example(main)
+            if wrapped is not None:
+                allowed = "a schedule of this package, not the torch scheduler itself: wrap what makes it"
+                raise refusal("main", main, allowed, f"main={wrapped}")
             raise refusal("main", main, "a schedule of this package", "main=Cosine(eta_min=1e-6)")
         return Plan(main if isinstance(main, Schedule) else Constant(), warmup, cooldown)
 
@@ -185,3 +193,11 @@ class Recipe:
             else:
                 raise refusal(f"groups[{name!r}]", wanted, "a schedule, a Plan, or None to leave it alone", _GROUPS)
         return plans
+
+
+def default_of(kind: str, name: str) -> object:
+    """Return the value of a parameter that is not given, by the names in a plan's primitive form; None if unknown."""
+    around = {"Warmup": Warmup, "Cooldown": Cooldown, "Plateau": Plateau}
+    known = around.get(kind) or getattr(planned_schedules, kind, None)
+    defaults = {field.name: field.default for field in fields(known)} if is_dataclass(known) else {}
+    return defaults.get(name)

@@ -1,5 +1,6 @@
 """The one room that touches what Lightning does not promise to keep. Each of these has a test that pins it."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -279,6 +280,20 @@ def validation_cadence(trainer: pl.Trainer) -> Cadence:
         batches = trainer.num_training_batches
     every = None if by_time or batches is None or batches == float("inf") else int(batches)
     return Cadence(every, trainer.check_val_every_n_epoch)
+
+
+def never_validates(trainer: pl.Trainer) -> bool:
+    """Return whether no validation comes before the end of the run, as far as that is known before it."""
+    if not trainer.enable_validation:
+        return True
+    cadence, facts = validation_cadence(trainer), run_facts(trainer)
+    if cadence.every_batches is None or facts.batches is None:
+        return False
+    before = 0 if cadence.every_epochs is None else (cadence.every_epochs - 1) * facts.batches
+    by_epochs = math.inf if facts.max_epochs is None else facts.max_epochs * facts.batches
+    unknown = facts.max_steps is None or facts.manual
+    by_steps = math.inf if unknown else facts.max_steps * max(facts.accumulation.values())  # type: ignore[operator]
+    return before + cadence.every_batches > min(by_epochs, by_steps)
 
 
 @contextmanager

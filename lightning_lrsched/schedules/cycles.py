@@ -45,7 +45,7 @@ class SGDR(Schedule):
         eta_min_ratio: floor as a multiple of the base lr, in [0, 1]; a list gives one for each of ``periods``.
         gamma: factor on the maximum from cycle to cycle, in (0, 1].
         inclusive: use T_cur/(T_i - 1).
-        periods: length of every cycle, in order; the last value is held after them.
+        periods: length of every cycle, in order; the last value is held after them (told before training).
         max_ratios: maximum of each of ``periods``, as a multiple of the base lr, above 0.
         cycle_warmup: length of a linear rise at every restart, from the floor of the cycle before to the maximum, as a
             part of the cycle; a list gives one for each of ``periods`` after the first. The first cycle has the plan's
@@ -74,8 +74,15 @@ class SGDR(Schedule):
     def __post_init__(self) -> None:
         """Refuse values out of range, and lists that do not match."""
         example = "SGDR(T_0='10ep', T_mult=2)"
-        if (self.T_0 is None) == (self.periods is None):
-            raise refusal("SGDR.T_0", self.T_0, "given, or periods=[...] instead of it (one of the two)", example)
+        listed = "SGDR(periods=['10ep', '20ep'])"
+        if isinstance(self.T_0, Sequence) and not isinstance(self.T_0, str | bytes):
+            allowed = "one length, that of the first cycle; the lengths of all cycles are periods=[...]"
+            raise refusal("SGDR.T_0", self.T_0, allowed, listed)
+        if self.T_0 is None and self.periods is None:
+            raise refusal("SGDR.T_0", None, "given, or periods=[...] instead of it", f"{example} or {listed}")
+        if self.T_0 is not None and self.periods is not None:
+            allowed = "left out where periods gives every cycle's length: one of the two is enough"
+            raise refusal("SGDR.T_0", self.T_0, allowed, f"{listed} or {example}")
         store_number(self, "T_mult", example, at_least=1.0, at_most=1000.0)
         store_number(self, "gamma", "SGDR(T_0='10ep', gamma=0.8)", above=0.0, at_most=1.0)
         check_flag("SGDR.inclusive", self.inclusive, "SGDR(T_0='10ep', inclusive=True)")

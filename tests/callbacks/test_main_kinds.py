@@ -1,5 +1,6 @@
 """What may stand as the main schedule: torch's schedulers, a plateau, whole plans; other values, single groups."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lightning_lrsched import (
     TorchScheduler,
     Warmup,
 )
+from lightning_lrsched.callbacks.recorded_plan import plan_of
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer, two_groups
 
 Made = Any
@@ -185,6 +187,17 @@ def test_an_overlapping_warmup_multiplies_the_schedule(tmp_path: Path, stranger:
     bare = Plan(Cosine()).resolve(RunLength(20, 10))
     assert stranger.group() == expected(plan, 20)
     assert stranger.group() == pytest.approx([bare.lr(t, LR) * min(1.0, (t + 1) / 5) for t in range(20)], rel=1e-12)
+
+
+def test_the_parameters_of_a_plateau_are_recorded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    callback = LearningRateScheduler(Plateau(factor=0.5, patience=3), warmup=2)
+    with caplog.at_level("INFO"):
+        make_trainer(tmp_path, callback).fit(Tiny())
+    params, document = plan_of(callback.schedulers[0])
+    assert params["schedule/main"] == "Plateau(factor=0.5, patience=3)"
+    assert (params["schedule/main.factor"], params["schedule/main.patience"]) == ("0.5", "3")
+    assert json.loads(document)["plan"]["main"] == {"class": "Plateau", "factor": 0.5, "patience": 3}
+    assert "Warmup(duration=2) in front of Plateau(factor=0.5, patience=3) (SGD, base lr 0.1; 20 steps" in caplog.text
 
 
 def test_groups_follow_their_own_schedule_or_none(tmp_path: Path, stranger: Stranger) -> None:

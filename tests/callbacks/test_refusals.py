@@ -1,14 +1,16 @@
 """What cannot work is refused before the first training step, with the parameter, its value and a valid example."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from torch.optim import SGD
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader
 
 from lightning_lrsched import (
@@ -22,6 +24,7 @@ from lightning_lrsched import (
     MultiStep,
     OneCycle,
     Step,
+    TorchScheduler,
     Warmup,
 )
 from tests.callbacks.models import LR, Stream, Tiny, loader, make_trainer, two_groups
@@ -31,6 +34,49 @@ CONSTRUCTED: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (LearningRateScheduler, {}, r"LearningRateScheduler\.main = None .* main=Cosine\(\), warmup='5%'"),
     (LearningRateScheduler, {"main": "cosine"}, r"main = 'cosine' .* main=Cosine\(eta_min=1e-6\)"),
     (LearningRateScheduler, {"main": Cosine}, r"main = <class .*Cosine'> .* main=Cosine\(eta_min=1e-6\)"),
+    (
+        LearningRateScheduler,
+        {"main": StepLR(SGD([torch.zeros(1)], lr=0.1), 30)},
+        r"main = <torch.*StepLR object.* not the torch scheduler itself: wrap what makes it.*"
+        r"For example: main=TorchScheduler\(partial\(StepLR, step_size=30\)\)",
+    ),
+    (
+        LearningRateScheduler,
+        {"main": StepLR},
+        r"main = <class .*StepLR'> .*TorchScheduler\(partial\(StepLR, step_size=",
+    ),
+    (
+        LearningRateScheduler,
+        {"main": partial(StepLR, step_size=30)},
+        r"main = .*partial.* main=TorchScheduler\(partial\(StepLR, step_size=30\)\)",
+    ),
+    (LearningRateScheduler, {"main": ReduceLROnPlateau}, r"main = <class .*For example: main=Plateau\('val_loss'\)"),
+    (
+        TorchScheduler,
+        {"factory": StepLR},
+        r"factory = <class .*StepLR'> .*'step_size'.*partial\(StepLR, step_size=\.\.\.\)",
+    ),
+    (
+        TorchScheduler,
+        {"factory": OneCycleLR},
+        r"factory = <class .*OneCycleLR'> .*'max_lr'.*partial\(OneCycleLR, max_lr=\.\.\.\)",
+    ),
+    (
+        TorchScheduler,
+        {"factory": partial(StepLR, gamma=0.5)},
+        r"factory = .*partial.* 'step_size'.*partial\(StepLR, gamma=0\.5, step_size=\.\.\.\)",
+    ),
+    (
+        TorchScheduler,
+        {"factory": partial(StepLR, step_size=3, gama=0.5)},  # type: ignore[call-arg]
+        r"factory = .*unexpected keyword argument 'gama'.* TorchScheduler\(partial\(StepLR, step_size=3\)\)",
+    ),
+    (TorchScheduler, {"factory": lambda: None}, r"factory = .*too many positional arguments"),
+    (
+        TorchScheduler,
+        {"factory": StepLR(SGD([torch.zeros(1)], lr=0.1), 30)},
+        r"factory = <torch.*StepLR object.* TorchScheduler\(partial\(StepLR, step_size=30\)\)",
+    ),
     (LearningRateScheduler, {"warmup": 0}, r"warmup = 0 .* warmup='5%'"),
     (LearningRateScheduler, {"warmup": -3}, r"warmup = -3 .* warmup='5%'"),
     (LearningRateScheduler, {"warmup": 5.0}, r"warmup = 5\.0 is refused.*warmup=5, .*warmup='5%'"),

@@ -1,5 +1,6 @@
 """A resume that is not of the same run says so: another plan, another length, another scheduler's state."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,19 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
-from lightning_lrsched import SGDR, Cosine, LearningRateScheduler, Plan, Plateau, RunLength, TorchScheduler
-from tests.callbacks.models import LR, Stranger, Tiny, expected, make_trainer
+from lightning_lrsched import (
+    SGDR,
+    Cosine,
+    LearningRateScheduler,
+    Linear,
+    OneCycle,
+    Plan,
+    Plateau,
+    RunLength,
+    TorchScheduler,
+    Warmup,
+)
+from tests.callbacks.models import LR, Stranger, Tiny, expected, make_trainer, two_groups
 from tests.callbacks.test_main_kinds import restarts
 from tests.callbacks.test_main_kinds import step_lr as step_by_two
 
@@ -122,6 +134,47 @@ def test_a_changed_plan_is_told_by_its_difference_and_used(tmp_path: Path, stran
     with pytest.warns(UserWarning, match=r"main\.T_0: '0.5ep' -> '1ep'; warmup\.duration: 3 -> 5"):
         make_trainer(tmp_path, LearningRateScheduler(**changed), stranger).fit(Tiny(), ckpt_path=path)
     assert stranger.group() == planned(20, **changed)[10:]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        pytest.param({"main": OneCycle()}, {"main": OneCycle(pct_start=0.5)}, "main.pct_start: 0.3 -> 0.5", id="given"),
+        pytest.param(
+            {"main": OneCycle(div_factor=10)}, {"main": OneCycle()}, "main.div_factor: 10 -> 25.0", id="left out"
+        ),
+        pytest.param(
+            {"warmup": Warmup(3)}, {"warmup": Warmup(3, "cosine")}, "warmup.shape: 'linear' -> 'cosine'", id="warmup"
+        ),
+        pytest.param(
+            {"main": OneCycle(pct_start=0.5)}, {}, "main: OneCycle(pct_start=0.5) -> Cosine()", id="another schedule"
+        ),
+        pytest.param({}, {"warmup": 3}, "warmup: None -> Warmup(duration=3)", id="a warmup more"),
+        pytest.param(
+            {"main": Plateau()}, {"main": Plateau(patience=3)}, "main.patience: 10 -> 3", id="a plateau's patience"
+        ),
+        pytest.param({"groups": {0: None}}, {}, "groups: {'0': None} -> None", id="groups no more"),
+        pytest.param(
+            {"groups": {0: Linear(), 1: None}},
+            {"groups": {0: Linear()}},
+            "groups.1: None -> not named",
+            id="a group less",
+        ),
+        pytest.param(
+            {"groups": {0: Linear()}},
+            {"groups": {0: Linear(end_factor=0.5)}},
+            "groups.0.main.end_factor: 0.0 -> 0.5",
+            id="a group's",
+        ),
+    ],
+)
+def test_the_difference_is_told_in_values_that_are_used(tmp_path: Path, before: Any, now: Any, told: str) -> None:
+    path = saved(
+        tmp_path, LearningRateScheduler(**{"main": Cosine(), **before}, total_steps=20), module=Tiny(two_groups)
+    )
+    trainer = make_trainer(tmp_path, LearningRateScheduler(**{"main": Cosine(), **now}))
+    with pytest.warns(UserWarning, match=f"used from here on: {re.escape(told)}$"):
+        trainer.fit(Tiny(two_groups), ckpt_path=path)
 
 
 @pytest.mark.parametrize("policy", ["rescale", "keep"])

@@ -1,5 +1,7 @@
 """Every length and every number of every constructor, against every kind of value that is none."""
 
+import ast
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -217,6 +219,52 @@ def test_float_of_1_or_more_is_refused_with_both_readings(name: str, value: Any,
     assert message.startswith(name)
     assert repr(value) in message
     assert all(reading in message for reading in readings)
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+@pytest.mark.parametrize(
+    ("value", "steps"),
+    [
+        pytest.param(500.0, 500, id="500.0"),
+        pytest.param(250.0, 250, id="250.0"),
+        pytest.param(100.5, 100, id="100.5"),
+        pytest.param("1e3", 1000, id="text"),
+    ],
+)
+def test_float_above_100_is_steps_and_no_share(name: str, value: Any, steps: int) -> None:
+    with pytest.raises(ValueError, match=r"it is too much for a share of the run") as caught:
+        LENGTHS[name](value)
+    message, short = str(caught.value), name.rpartition(".")[2]
+    assert message.startswith(f"{name} = {value!r} is refused")
+    assert message.endswith(f"for steps write {short}={steps}, for a share of the run for example {short}='5%'")
+
+
+@pytest.mark.parametrize("value", [1.0, 1.5, 5.0, 33.3, 99.9, 100.0, 250.0, 500.0, "1e3", "1e2", "1.0"])
+def test_every_duration_that_a_refused_float_is_told_to_write_is_taken(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"duration = .* is refused") as caught:
+        Duration(value)
+    offered = re.findall(r"duration=('[^']*'|\d+(?:\.\d+)?)", str(caught.value))
+    assert len(offered) >= 2
+    for written in offered:
+        meant = Duration(ast.literal_eval(written))
+        assert meant.unit == ("share" if "%" in written or "." in written else "steps")
+
+
+@pytest.mark.parametrize(
+    ("make", "allowed"),
+    [
+        pytest.param(SGDR, r"T_0 = None .* given, or periods=\[\.\.\.\] instead of it", id="none"),
+        pytest.param(
+            lambda: SGDR(["1ep", "2ep"]),  # type: ignore[arg-type]
+            r"T_0 = \['1ep', '2ep'\] .* one length, .* are periods=\[",
+            id="list",
+        ),
+        pytest.param(lambda: SGDR("1ep", periods=["1ep"]), r"T_0 = '1ep' .* one of the two is enough", id="both"),
+    ],
+)
+def test_the_cycles_of_sgdr_are_given_once(make: Callable[[], SGDR], allowed: str) -> None:
+    with pytest.raises(ValueError, match=rf"SGDR\.{allowed}.*For example: .*SGDR\(periods=\['10ep', '20ep'\]\)"):
+        make()
 
 
 def test_nothing_is_changed_by_a_refusal() -> None:
