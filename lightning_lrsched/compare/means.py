@@ -160,7 +160,7 @@ def _by_seed(runs: Sequence[RunRecord], values: Values) -> dict[str, float]:
 def plan_name(group: Sequence[RunRecord]) -> str:
     """Return what the names of a plan's runs have in common but their seeds, else the plan in words."""
     names = {_SEED.sub("", record.name) for record in group}
-    if len(names) == 1 and (len(group) == 1 or names != {record.name for record in group}):
+    if len(names) == 1 and "" not in names and (len(group) == 1 or names != {record.name for record in group}):
         return names.pop()
     params = group[0].params or {}
     warmup = params.get("schedule/warmup", "none")

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -132,3 +133,19 @@ def test_the_page_has_the_means_where_a_plan_has_several_runs() -> None:
     assert "best, minus baseline" in shown
     assert "<section >\n<h2>Means" in page
     assert "<section hidden>\n<h2>Means" in report_page([STEP[0]], GOAL, "title", "source")
+
+
+def test_plans_whose_runs_are_named_by_their_seed_alone_are_told_apart() -> None:
+    def seeded(warmup: str) -> list[RunRecord]:
+        runs = [run("", "Cosine()", seed, 0.5, 0.4) for seed in (0, 1)]
+        params = [{**(each.params or {}), "schedule/warmup": warmup} for each in runs]
+        return [
+            replace(each, run_id=f"{warmup} {index}", name=f"seed {index}", params=params[index])
+            for index, each in enumerate(runs)
+        ]
+
+    runs = [*seeded("none"), *seeded("Warmup(40)")]
+    names = {"Cosine(), lr 0.1", "Cosine(), Warmup(40), lr 0.1"}
+    assert {row.name for row in mean_rows(runs, GOAL)} == names
+    page = report_page(runs, GOAL, "title", "source")
+    assert all(f"{name} (mean of 2)" in page for name in names)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from lightning_lrsched.compare.colors import run_colors
 from lightning_lrsched.compare.curves import Curve
 from lightning_lrsched.compare.goal import Goal
+from lightning_lrsched.compare.means import plan_name
 from lightning_lrsched.compare.plans import PlannedPhase
 from lightning_lrsched.compare.plot import run_labels, shortened
 from lightning_lrsched.compare.runs import RunRecord
@@ -88,9 +89,9 @@ def _mean(records: Sequence[RunRecord], index: int, number: int, color: str) -> 
     found = band(records) if len(records) > 1 else None
     if found is None and len(records) < 2:
         return
-    plan = (records[0].params or {}).get("schedule/main", "plan")
     count = len(records) if found is None else found.count
-    about = _about(f"plan {number}: {shortened(plan, _NAME_LENGTH)} (mean of {count})", "mean", index, "means")
+    name = shortened(plan_name(records), _NAME_LENGTH)
+    about = _about(f"plan {number}: {name} (mean of {count})", "mean", index, "means")
     for curve in list(dict.fromkeys((records[0].lr or {}).values()))[:1]:
         yield _line(curve.thinned(_MOST), LR, "lr %{y:.4g}", {"color": color, "width": 1.8}) | about
     if found is not None:
