@@ -26,8 +26,8 @@ from lightning_lrsched.callbacks.trainer_access import (
     is_smoke_test,
     logger_step,
     scheduler_configs,
-    validation_metrics,
 )
+from lightning_lrsched.callbacks.validations import Validations, loggers_of
 from lightning_lrsched.checks import check_flag, check_number, refusal
 from lightning_lrsched.configs import tracker_from
 from lightning_lrsched.masking import masked, masked_yaml
@@ -36,7 +36,6 @@ from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.pick import Earlier, check_installed, pick_target
 from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder
 from lightning_lrsched.tracking.session import Left, Options, Session, spool_parent
-from lightning_lrsched.tracking.sink import metric_key
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
 
@@ -136,7 +135,7 @@ class MLflowTracker(Callback):
         self._earlier: Earlier | None = None  # the run of the checkpoint that was loaded for this fit
         self._latest: Earlier | None = None  # the run of this fit, or of the one before
         self._cycles = TrackedCycles(upload=log_checkpoints, registered=registered_model)
-        self._hooks: list[RemovableHandle] = []
+        self._validations, self._hooks = Validations(_tell), list[RemovableHandle]()
         self._texts: dict[str, str] = {}
         self._steps: StepRecorder | None = None  # of the first optimizer
         self._fitting = self._opened = False
@@ -245,12 +244,7 @@ class MLflowTracker(Callback):
         self._open_once(trainer, pl_module)  # a resumed fit may begin with a validation
         if self._session is None:
             return
-        values, logged = validation_metrics(trainer)
-        if self._shares_run(trainer):
-            values = {key: value for key, value in values.items() if key not in logged}
-        if values:
-            values = {metric_key(key): value for key, value in values.items()}
-            values["epoch"] = float(trainer.current_epoch)
+        if values := self._validations.values(trainer, self.run_id):
             self._session.writer.record(MetricRecord(logger_step(trainer), _now(), values))
         self._take_cycles(trainer)
 
@@ -267,9 +261,8 @@ class MLflowTracker(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Deliver the rest and end the run as failed, or as killed when it was a signal."""
         killed = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-        for logger in trainer.loggers if killed and self._session is not None else ():
-            if getattr(logger, "run_id", "") == self.run_id:
-                end_logger_as(logger, "KILLED")
+        for logger in loggers_of(trainer, self.run_id) if killed and self._session is not None else ():
+            end_logger_as(logger, "KILLED")
         self._close("KILLED" if killed else "FAILED")
 
     def _open_once(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -363,10 +356,6 @@ class MLflowTracker(Callback):
             self._hooks.append(optimizer.register_step_pre_hook(before_step))
         else:
             _tell(f"The lr of {label} is not tracked: a {label} takes no hook before its step")
-
-    def _shares_run(self, trainer: pl.Trainer) -> bool:
-        """Return whether one of the trainer's loggers writes to this very run."""
-        return any(getattr(logger, "run_id", "") == self.run_id for logger in trainer.loggers)
 
     def _take_cycles(self, trainer: pl.Trainer) -> None:
         """Record the finished cycles of every checkpoint callback that has them, each once."""
