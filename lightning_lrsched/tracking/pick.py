@@ -185,9 +185,13 @@ def sink_for(
         run_id = target.run_id if not target.owned else _own_run(client, target, tell)
         assert run_id is not None
         run = client.get_run(run_id)
-        opened(run_id, client.get_experiment(run.info.experiment_id).name, last_fit(run))
-        note_last_fit(client, run_id, fit)
-        return MlflowSink(client, run_id, owned=target.owned)
+        known = last_fit(run)
+        opened(run_id, client.get_experiment(run.info.experiment_id).name, known)
+        if fit.is_last(known):  # else a later one went on with the run before this one reached the store
+            note_last_fit(client, run_id, fit)
+            if target.resume:  # after the note: by it an earlier fit that is about to end the run leaves it alone
+                client.update_run(run_id, status="RUNNING")
+        return MlflowSink(client, run_id, owned=target.owned, fit=fit)
 
     if target.elsewhere and target.earlier is not None:
         there, here = target.earlier.uri, masked(target.uri)
@@ -223,13 +227,11 @@ def find_run(client: "MlflowClient", run_id: str | None, experiment_id: str | No
 
 
 def _own_run(client: "MlflowClient", target: Target, tell: Callable[[str], None]) -> str:
-    """Return the id of our run: the earlier one, set to RUNNING, or a new one."""
+    """Return the id of our run: the earlier one, or a new one."""
     earlier, tags = target.earlier, {TOKEN: target.token, **target.context}
     experiment_id = find_experiment(client, target.experiment, target.experiment_id)
     found = find_run(client, target.run_id, experiment_id, target.token)
     if found is not None and is_active(found):
-        if target.resume:
-            client.update_run(found.info.run_id, status="RUNNING")
         return str(found.info.run_id)
     if earlier is not None:
         came_from, origin = come_from(client, earlier, found)
