@@ -53,10 +53,10 @@ class MLflowTracker(Callback):
 
     What is logged: metrics ``lr/<optimizer>/<group>`` (and ``momentum/...``, ``weight_decay/...`` where they are
     scheduled), ``schedule/phase``, ``schedule/cycle``, ``throughput/steps_per_second``, every validation metric under
-    its own name, ``epoch``, and ``cycle/<metric>`` for each finished cycle; params ``schedule/...`` and
-    ``setup/...`` (optimizer, trainer, seed); artifacts ``schedule/plan.json``, ``schedule/setup.json`` (the same with
-    hyper-parameters and versions), ``schedule/lr.png``, ``schedule/steps/*.npz`` (every step); kept checkpoints as
-    models.
+    its own name (``step/<metric>`` where autolog writes to the same run), ``epoch``, and ``cycle/<metric>`` for each
+    finished cycle; params ``schedule/...`` and ``setup/...`` (optimizer, trainer, seed); artifacts
+    ``schedule/plan.json``, ``schedule/setup.json`` (the same with hyper-parameters and versions), ``schedule/lr.png``,
+    ``schedule/steps/*.npz`` (every step); kept checkpoints as models.
 
     A fit that is resumed from a checkpoint continues in the same run. Steps that are trained again are not logged a
     second time: each curve continues at the first step that it does not have.
@@ -184,7 +184,7 @@ class MLflowTracker(Callback):
 
     @property
     def run_id(self) -> str | None:
-        """The MLflow run of this fit, or of the latest one; None before it is open."""
+        """The MLflow run of this fit, or of the latest one; None until it is open: a server may answer late."""
         if self._session is not None:
             return self._session.run_id
         return None if self._latest is None else self._latest.run_id
