@@ -41,6 +41,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "callbacks.mlflow_tracker": (*CORE, "describe", *TORCH, "callbacks", "masking", "tracking", "configs"),
     "callbacks.run_setup": ("masking", "tracking"),
     "callbacks.tracked_cycles": ("tracking",),
+    "callbacks.validations": ("tracking",),
     "ensemble": ("checks", "compare"),
     "lightning_cli": (*CORE, *TORCH, "callbacks", "masking"),
     "cli": (*CORE, "describe", "preview", *TORCH, "callbacks", "masking", "compare", "configs", "sweep"),

@@ -24,8 +24,8 @@ from lightning_lrsched.callbacks.trainer_access import (
     is_smoke_test,
     logger_step,
     scheduler_configs,
-    validation_metrics,
 )
+from lightning_lrsched.callbacks.validations import Validations, loggers_of
 from lightning_lrsched.checks import check_flag, check_number, refusal
 from lightning_lrsched.configs import tracker_from
 from lightning_lrsched.masking import masked, masked_yaml
@@ -36,7 +36,6 @@ from lightning_lrsched.tracking.pick import Earlier, check_installed, pick_targe
 from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder, labels_of, leaders_of
 from lightning_lrsched.tracking.session import Left, Options, Session, spool_parent
 from lightning_lrsched.tracking.sharing import LEADERS
-from lightning_lrsched.tracking.sink import metric_key
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
 
@@ -54,10 +53,10 @@ class MLflowTracker(Callback):
 
     What is logged: metrics ``lr/<optimizer>/<group>`` (and ``momentum/...``, ``weight_decay/...`` where they are
     scheduled), ``schedule/phase``, ``schedule/cycle``, ``throughput/steps_per_second``, every validation metric under
-    its own name, ``epoch``, and ``cycle/<metric>`` for each finished cycle; params ``schedule/...`` and
-    ``setup/...`` (optimizer, trainer, seed); artifacts ``schedule/plan.json``, ``schedule/setup.json`` (the same with
-    hyper-parameters and versions), ``schedule/lr.png``, ``schedule/steps/*.npz`` (every step); kept checkpoints as
-    models.
+    its own name (``step/<metric>`` where autolog writes to the same run), ``epoch``, and ``cycle/<metric>`` for each
+    finished cycle; params ``schedule/...`` and ``setup/...`` (optimizer, trainer, seed); artifacts
+    ``schedule/plan.json``, ``schedule/setup.json`` (the same with hyper-parameters and versions), ``schedule/lr.png``,
+    ``schedule/steps/*.npz`` (every step); kept checkpoints as models.
 
     A fit that is resumed from a checkpoint continues in the same run. Steps that are trained again are not logged a
     second time: each curve continues at the first step that it does not have.
@@ -137,6 +136,7 @@ class MLflowTracker(Callback):
         self._latest: Earlier | None = None  # the run of this fit, or of the one before
         self._cycles = TrackedCycles(upload=log_checkpoints, registered=registered_model)
         self._counters: list[StepCounter] = []  # of optimizers that no scheduler of ours counts
+        self._validations = Validations(_tell)
         self._texts: dict[str, str] = {}
         self._steps: StepRecorder | None = None  # of the first optimizer
         self._fitting = self._opened = False
@@ -188,7 +188,7 @@ class MLflowTracker(Callback):
 
     @property
     def run_id(self) -> str | None:
-        """The MLflow run of this fit, or of the latest one; None before it is open."""
+        """The MLflow run of this fit, or of the latest one; None until it is open: a server may answer late."""
         if self._session is not None:
             return self._session.run_id
         return None if self._latest is None else self._latest.run_id
@@ -248,12 +248,7 @@ class MLflowTracker(Callback):
         self._open_once(trainer, pl_module)  # a resumed fit may begin with a validation
         if self._session is None:
             return
-        values, logged = validation_metrics(trainer)
-        if self._shares_run(trainer):
-            values = {key: value for key, value in values.items() if key not in logged}
-        if values:
-            values = {metric_key(key): value for key, value in values.items()}
-            values["epoch"] = float(trainer.current_epoch)
+        if values := self._validations.values(trainer, self.run_id):
             self._session.writer.record(MetricRecord(logger_step(trainer), _now(), values))
         self._take_cycles(trainer)
 
@@ -270,9 +265,8 @@ class MLflowTracker(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Deliver the rest and end the run as failed, or as killed when it was a signal."""
         killed = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-        for logger in trainer.loggers if killed and self._session is not None else ():
-            if getattr(logger, "run_id", "") == self.run_id:
-                end_logger_as(logger, "KILLED")
+        for logger in loggers_of(trainer, self.run_id) if killed and self._session is not None else ():
+            end_logger_as(logger, "KILLED")
         self._close("KILLED" if killed else "FAILED")
 
     def _open_once(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -365,10 +359,6 @@ class MLflowTracker(Callback):
             return
         counter.observers.append(recorder)
         self._counters.append(counter)
-
-    def _shares_run(self, trainer: pl.Trainer) -> bool:
-        """Return whether one of the trainer's loggers writes to this very run."""
-        return any(getattr(logger, "run_id", "") == self.run_id for logger in trainer.loggers)
 
     def _take_cycles(self, trainer: pl.Trainer) -> None:
         """Record the finished cycles of every checkpoint callback that has them, each once."""

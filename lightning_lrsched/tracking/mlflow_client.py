@@ -89,6 +89,16 @@ def context_tags() -> dict[str, str]:
     return found
 
 
+def autologged_run(callback: object) -> str | None:
+    """Return the run that a callback of ``mlflow.pytorch.autolog`` writes metrics to; None for any other callback.
+
+    autolog adds it to the trainer when ``fit`` is called. Its class is private: it is known by what it holds.
+    """
+    run_id = getattr(callback, "run_id", None)
+    of_autolog = type(callback).__module__.startswith("mlflow.") and hasattr(callback, "metrics_logger")
+    return str(run_id) if of_autolog and run_id is not None else None
+
+
 @contextmanager
 def _alone_with(tracking_uri: str) -> Iterator[None]:
     """Let one process of the user after the other open a sqlite file: MLflow makes its tables then.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.tracking import models
 from lightning_lrsched.tracking.background import seldom_collected
+from lightning_lrsched.tracking.last_fit import Fit, last_fit
 from lightning_lrsched.tracking.mlflow_client import is_final, last_steps_of, store_of
 from lightning_lrsched.tracking.sink import Point
 
@@ -40,14 +41,16 @@ class MlflowSink:
         client: a client of the store.
         run_id: the run.
         owned: whether the run's status is ours to set.
+        fit: the fit that ends the run only if no other one has gone on with it; None where that is known.
     """
 
-    def __init__(self, client: "MlflowClient", run_id: str, *, owned: bool) -> None:
+    def __init__(self, client: "MlflowClient", run_id: str, *, owned: bool, fit: Fit | None = None) -> None:
         """Remember the run."""
         self.client = client
         self.run_id = run_id
         self.batch_size = MOST_POINTS
         self._owned = owned
+        self._fit = fit
         # SQL stores keep one row per (run, key, timestamp, step, value). The file store appends whatever it gets.
         self._appends = "://" not in client.tracking_uri or client.tracking_uri.startswith("file:")
         self._had: dict[str, int] | None = None  # last step of each curve; None where that must be asked for
@@ -96,8 +99,12 @@ class MlflowSink:
         return last_steps_of(self.client, self.run_id)
 
     def finish(self, status: str, ended: int | None = None) -> None:
-        """Set the status, and when it ended (ms since the epoch; None: now), unless somebody else opened the run."""
-        if self._owned:
+        """Set the status, and when it ended (ms since the epoch; None: now).
+
+        It is left as it is if somebody else opened the run, or if a fit that was resumed goes on with it: it trains, or
+        has ended later.
+        """
+        if self._owned and (self._fit is None or last_fit(self.client.get_run(self.run_id)) in (None, self._fit)):
             self.client.set_terminated(self.run_id, status, ended)
 
     def is_final(self, failure: Exception) -> bool:

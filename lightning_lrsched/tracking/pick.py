@@ -66,6 +66,7 @@ class Target:
         resume: whether to go on in the earlier one.
         experiment_id: id of the experiment, where it is given by that and not by its name.
         context: tags of a new run that say from what it was made: who, which script, which commit.
+        elsewhere: whether the earlier one is not gone on with because it is in another store.
     """
 
     uri: str
@@ -77,6 +78,7 @@ class Target:
     resume: bool = False
     experiment_id: str | None = None
     context: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: bool = False
 
     @property
     def owned(self) -> bool:
@@ -150,10 +152,12 @@ def pick_target(
     name = name or (None if number else os.environ.get("MLFLOW_EXPERIMENT_NAME") or None)
     named, default = run_name or _fresh_name(), None if number else DEFAULT_EXPERIMENT
     fresh = Target(uri, None, name or default, named, earlier=earlier, experiment_id=number, context=context_tags())
-    if earlier is None or not (resume and earlier.owned) or earlier.uri != masked(uri):
+    if earlier is None or not (resume and earlier.owned):
         return fresh
     if name not in (None, earlier.experiment) or number not in (None, earlier.experiment_id):
         return fresh
+    if earlier.uri.rstrip("/") != masked(uri).rstrip("/"):  # http://h:5000/ is http://h:5000
+        return replace(fresh, elsewhere=True)
     here = replace(fresh, experiment=earlier.experiment, experiment_id=earlier.experiment_id)
     return replace(here, run_id=earlier.run_id, token=earlier.token, resume=True)
 
@@ -181,10 +185,17 @@ def sink_for(
         run_id = target.run_id if not target.owned else _own_run(client, target, tell)
         assert run_id is not None
         run = client.get_run(run_id)
-        opened(run_id, client.get_experiment(run.info.experiment_id).name, last_fit(run))
-        note_last_fit(client, run_id, fit)
-        return MlflowSink(client, run_id, owned=target.owned)
+        known = last_fit(run)
+        opened(run_id, client.get_experiment(run.info.experiment_id).name, known)
+        if fit.is_last(known):  # else a later one went on with the run before this one reached the store
+            note_last_fit(client, run_id, fit)
+            if target.resume:  # after the note: by it an earlier fit that is about to end the run leaves it alone
+                client.update_run(run_id, status="RUNNING")
+        return MlflowSink(client, run_id, owned=target.owned, fit=fit)
 
+    if target.elsewhere and target.earlier is not None:
+        there, here = target.earlier.uri, masked(target.uri)
+        tell(f"The run of the checkpoint is in {there}, and this fit records into {here}: a new run begins there")
     return LateSink(target.uri, open_sink, target.run_id)
 
 
@@ -216,13 +227,11 @@ def find_run(client: "MlflowClient", run_id: str | None, experiment_id: str | No
 
 
 def _own_run(client: "MlflowClient", target: Target, tell: Callable[[str], None]) -> str:
-    """Return the id of our run: the earlier one, set to RUNNING, or a new one."""
+    """Return the id of our run: the earlier one, or a new one."""
     earlier, tags = target.earlier, {TOKEN: target.token, **target.context}
     experiment_id = find_experiment(client, target.experiment, target.experiment_id)
     found = find_run(client, target.run_id, experiment_id, target.token)
     if found is not None and is_active(found):
-        if target.resume:
-            client.update_run(found.info.run_id, status="RUNNING")
         return str(found.info.run_id)
     if earlier is not None:
         came_from, origin = come_from(client, earlier, found)

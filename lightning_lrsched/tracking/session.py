@@ -14,7 +14,7 @@ from lightning_lrsched.tracking.mlflow_client import import_store
 from lightning_lrsched.tracking.mlflow_sink import MOST_POINTS, MlflowSink
 from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import deliver_points, deliver_rest, known_steps
-from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, spools
+from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, SpoolInUse, fit_of, read_manifest, spools
 from lightning_lrsched.tracking.writer import Settings, Writer
 
 _MOST_TOLD = 3  # keys that a message names
@@ -153,25 +153,30 @@ class Session:
         return sink.last_steps() if self._spool is None else known_steps(self._spool, sink)
 
     def _take_over(self, folder: Path, sink: MlflowSink, pace: Pace) -> None:
-        """Deliver the spool of an earlier fit, if it is of this run and nobody else does.
+        """Deliver the spool of an earlier fit of this run.
 
         Its points must be there before this fit goes on with them. What else it has may be refused for good, and
         keeps nothing waiting: that is told, and left for a replay.
+
+        Raises:
+            SpoolInUse: while somebody else delivers it, as the process of a job that was requeued may still do.
         """
         try:
-            spool = Spool.open(folder)
+            spool = self._open_earlier(folder, sink)
+        except SpoolInUse:
+            raise
         except SpoolError:
             return
+        if spool is None:
+            return
         try:
-            same_token = spool.manifest.get("run_token") == self.target.token
-            if spool.manifest.get("run_id") == sink.run_id or same_token:
-                last = spool.fit.is_last(self._before)  # this fit has written nothing yet
-                delivery = deliver_points(spool, sink, pace=pace, last=last)
-                try:
-                    deliver_rest(spool, sink, delivery)
-                except Exception as refused:  # whatever a store, a disk or a network can raise
-                    raise SpoolError(str(refused).strip() or type(refused).__name__) from refused
-                spool.remove()
+            last = spool.fit.is_last(self._before)  # this fit has written nothing yet
+            delivery = deliver_points(spool, sink, pace=pace, last=last)
+            try:
+                deliver_rest(spool, sink, delivery)
+            except Exception as refused:  # whatever a store, a disk or a network can raise
+                raise SpoolError(str(refused).strip() or type(refused).__name__) from refused
+            spool.remove()
         except SpoolError as left:
             self._left_alone.add(folder)
             why = f"An earlier fit of this run has left something in {folder}: {str(left).splitlines()[0]}."
@@ -179,10 +184,35 @@ class Session:
         finally:
             spool.release()
 
+    def _open_earlier(self, folder: Path, sink: MlflowSink) -> Spool | None:
+        """Open a spool if it is of this run; None if it is not, or of a later fit that waits for this one.
+
+        Raises:
+            SpoolInUse: if an earlier fit of the run, or a replay of it, still uses it.
+            SpoolError: if it cannot be opened otherwise.
+        """
+        manifest = read_manifest(folder)
+        same_token = manifest.get("run_token") == self.target.token
+        if manifest.get("run_id") != sink.run_id and not same_token:
+            return None
+        try:
+            return Spool.open(folder)
+        except SpoolInUse as used:
+            if self._spool is not None and _order(fit_of(manifest)) > _order(self._spool.fit):
+                return None
+            raise SpoolInUse(
+                f"an earlier fit of this run still delivers, and the points of this one wait for it: {used}"
+            ) from used
+
 
 def spool_parent(root: str | Path) -> Path:
     """Return the folder of the spools in a training's folder; in the working directory where that is remote."""
     return (Path.cwd() if "://" in str(root) else Path(root).absolute()) / FOLDER
+
+
+def _order(fit: Fit) -> tuple[int, str]:
+    """Return what says which of two fits waits for the other: one of them does, not both."""
+    return fit.began, fit.token
 
 
 def _counted(values: Mapping[str, int]) -> str:

@@ -92,17 +92,14 @@ class Spool:
     @classmethod
     def _open_now(cls, folder: Path) -> "Spool":
         """Open a spool, or say why not."""
+        read_manifest(folder)
         try:
-            owner = folder.stat().st_uid
-            manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise SpoolError(f"{folder} is no spool: {error}") from error
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("token"), str):
-            raise SpoolError(f"{folder} is no spool: its {_MANIFEST} has no token")
-        if os.getuid() not in (owner, 0):  # it could send our credentials anywhere, and any file of ours
-            raise SpoolError(f"{folder} belongs to another user: only what is your own is delivered")
-        try:
-            return cls(folder, manifest, _locked(folder))
+            lock = _locked(folder)
+            try:
+                return cls(folder, read_manifest(folder), lock)  # again: who had it may have removed it meanwhile
+            except BaseException:
+                _unlock(folder, lock)
+                raise
         except BlockingIOError as error:
             raise SpoolInUse(f"{folder} is in use: its training, or another replay, is still running") from error
         except OSError as error:
@@ -111,7 +108,7 @@ class Spool:
     @property
     def fit(self) -> Fit:
         """The fit that it is of."""
-        return Fit(self.manifest["token"], self.manifest.get("created", 0))
+        return fit_of(self.manifest)
 
     def note(self, **facts: Any) -> None:
         """Add facts to the manifest."""
@@ -162,13 +159,13 @@ class Spool:
     def release(self) -> None:
         """Let others use the folder; a second call does nothing."""
         fds, self._fds = self._fds, ()
-        for fd in fds:
-            os.close(fd)
         if fds:
-            _IN_USE.discard(self.folder.resolve())  # last: to close any file of it gives up the lock of the process
+            _unlock(self.folder, *fds)
 
     def remove(self) -> None:
         """Remove the folder, and the one around it when that was the last."""
+        with suppress(OSError):
+            (self.folder / _MANIFEST).unlink()  # from here on it is no spool, for whoever waits for it
         self.release()
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):
@@ -191,6 +188,36 @@ class Spool:
 def spools(parent: Path) -> Iterator[Path]:
     """Yield the spools in a folder, oldest first."""
     yield from sorted(path.parent for path in parent.glob(f"*/{_MANIFEST}"))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what a spool is of; this does not lock it.
+
+    Raises:
+        SpoolError: if it is none, or another user's.
+    """
+    try:
+        owner = folder.stat().st_uid
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SpoolError(f"{folder} is no spool: {error}") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("token"), str):
+        raise SpoolError(f"{folder} is no spool: its {_MANIFEST} has no token")
+    if os.getuid() not in (owner, 0):  # it could send our credentials anywhere, and any file of ours
+        raise SpoolError(f"{folder} belongs to another user: only what is your own is delivered")
+    return manifest
+
+
+def fit_of(manifest: Mapping[str, Any]) -> Fit:
+    """Return the fit that a spool is of."""
+    return Fit(manifest["token"], manifest.get("created", 0))
+
+
+def _unlock(folder: Path, *fds: int) -> None:
+    """Let go of a folder that is locked, by closing files of it, the lock among them."""
+    for fd in fds:
+        os.close(fd)
+    _IN_USE.discard(folder.resolve())  # last: to close any file of it gives up the lock of the process
 
 
 def _locked(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """The status that a run ends with is that of its last fit, in whatever order its spools are delivered."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from mlflow import MlflowClient
 from lightning_lrsched import MLflowTracker
 from lightning_lrsched.cli import main
 from lightning_lrsched.tracking import pick, writer
+from lightning_lrsched.tracking.last_fit import Fit
+from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import replay
 from tests.tracking.reading import history, only_run
 from tests.tracking.test_replay import left
@@ -92,3 +95,20 @@ def test_what_somebody_has_set_since_stays(uri: str, tmp_path: Path) -> None:
     folder = left(tmp_path, uri, run_id=run_id, experiment="Default", created=2_000)
     assert replay(folder).status is None
     assert client.get_run(run_id).info.status == "FAILED"
+
+
+@pytest.mark.parametrize("first", ["the earlier", "the later"])
+def test_a_fit_that_ends_late_leaves_the_status_to_the_one_that_went_on(uri: str, first: str) -> None:
+    """A job is requeued while the process before still waits for the store; either may reach it first."""
+    earlier = Target(uri, experiment="study")
+    resumed = replace(earlier, resume=True, earlier=Earlier(None, earlier.token, uri, "study"))
+    sinks = [sink_for(earlier, 30.0, Fit("a", 1_000), print), sink_for(resumed, 30.0, Fit("b", 2_000), print)]
+    for sink in sinks if first == "the earlier" else reversed(sinks):
+        sink.opened()
+    before, after = sinks
+    assert before.run_id == after.run_id == only_run(uri).info.run_id
+    before.finish("FINISHED")
+    assert only_run(uri).info.status == "RUNNING"
+    after.finish("FAILED")
+    before.finish("FINISHED")
+    assert only_run(uri).info.status == "FAILED"

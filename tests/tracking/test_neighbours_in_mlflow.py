@@ -7,12 +7,15 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
+import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger
 from mlflow import MlflowClient
+from torch import Tensor
 from torch.optim import SGD, Adam
 
 from lightning_lrsched import SGDR, Cosine, LearningRateScheduler, Linear, MLflowTracker, OneCycle, Plan, RunLength
+from lightning_lrsched.tracking.replay import replay
 from lightning_lrsched.tracking.sharing import redrawn
 from tests.callbacks.models import LR, Stranger, Tiny, expected, loader, make_trainer, two_groups
 from tests.callbacks.test_monitors import named
@@ -46,17 +49,69 @@ def test_an_active_nested_run_is_used_and_left_open(global_uri: str, tmp_path: P
     assert client.get_run(outer.info.run_id).data.metrics == {}
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_autolog_and_the_tracker_share_one_run(global_uri: str, tmp_path: Path) -> None:
+@pytest.fixture
+def autologged(global_uri: str) -> Any:
     mlflow.pytorch.autolog(log_models=False, checkpoint=False)
-    try:
-        make_trainer(tmp_path, plan(), MLflowTracker(), logger=CSVLogger(tmp_path)).fit(Tiny())
-    finally:
-        mlflow.pytorch.autolog(disable=True)
-    run = only_run(global_uri)
-    assert history(global_uri, run, LRS) == lrs()
-    assert repeated(global_uri) == []
+    yield global_uri
+    mlflow.pytorch.autolog(disable=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_autolog_and_the_tracker_share_one_run(autologged: str, tmp_path: Path) -> None:
+    """autolog's curve is by epochs, the tracker's by steps: each has a key of its own, and its values once."""
+    module = Tiny()
+    trainer = make_trainer(tmp_path, plan(), MLflowTracker(), logger=CSVLogger(tmp_path), val_check_interval=5)
+    with pytest.warns(UserWarning, match=r"autolog writes .* to the same run, by epochs.* as step/<metric>") as told:
+        trainer.fit(module)
+    assert len([one for one in told if "autolog writes" in str(one.message)]) == 1
+    run = only_run(autologged)
+    assert history(autologged, run, LRS) == lrs()
+    scores = [float(torch.tensor(score)) for _, score in module.scores]
+    assert history(autologged, run, "step/val_loss") == list(zip([4, 9, 14, 19], scores, strict=True))
+    assert history(autologged, run, "val_loss") == [(0, scores[1]), (1, scores[3])]
+    assert history(autologged, run, "epoch") == [(4, 0), (9, 0), (14, 1), (19, 1)]
+    assert repeated(autologged) == []
     assert run.info.status == "FINISHED"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_metrics_keep_their_names_where_autolog_writes_to_another_run(autologged: str, tmp_path: Path) -> None:
+    tracker = MLflowTracker(autologged, "study")
+    make_trainer(tmp_path, plan(), tracker).fit(Tiny())
+    run = MlflowClient(autologged).get_run(str(tracker.run_id))
+    assert [step for step, _ in history(autologged, run, "val_loss")] == [9, 19]
+
+
+class Forked(Tiny):
+    """Logs its validation loss at every batch and for the whole validation."""
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        self.log("val_loss", self.score(self.trainer.global_step), on_step=True, on_epoch=True)
+
+
+def test_the_loggers_epoch_is_written_once(uri: str, tmp_path: Path) -> None:
+    logger = MLFlowLogger("beside", tracking_uri=uri)
+    make_trainer(tmp_path, plan(), MLflowTracker(), logger=logger, log_every_n_steps=1000).fit(Forked())
+    run = only_run(uri)
+    assert history(uri, run, "epoch") == [(9, 0), (19, 1)]
+    assert [step for step, _ in history(uri, run, "val_loss")] == [9, 19]  # the name that Lightning does not write
+    assert repeated(uri) == []
+
+
+class WithoutRun(CSVLogger):
+    """A logger of another kind, with no run to name."""
+
+    run_id = None
+
+
+def test_a_logger_without_a_run_takes_no_metrics_from_a_run_that_is_not_open_yet(uri: str, tmp_path: Path) -> None:
+    tracker = MLflowTracker("http://127.0.0.1:9", flush_timeout=0.1)
+    with pytest.warns(UserWarning, match="Tracking fails|is kept in"):
+        make_trainer(tmp_path, plan(), tracker, logger=WithoutRun(tmp_path)).fit(Tiny())
+    assert tracker.left is not None
+    assert tracker.left.spool is not None
+    replay(tracker.left.spool, uri, patience=10.0)
+    assert [step for step, _ in history(uri, only_run(uri), "val_loss")] == [9, 19]
 
 
 def test_of_several_loggers_the_first_mlflow_one_is_used(uri: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A fit that is resumed goes on in its run, and no stretch of a chart is there twice."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mlflow import MlflowClient
 
 from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker, RunLength
 from lightning_lrsched.tracking.columns import read_columns
+from lightning_lrsched.tracking.pick import Earlier, pick_target
 from lightning_lrsched.tracking.session import Session
 from lightning_lrsched.tracking.spool import Spool, SpoolError
 from tests.callbacks.models import Tiny, expected, loader, make_trainer, wavy
@@ -187,6 +189,24 @@ def test_a_run_that_was_deleted_is_told_and_a_new_one_begins(uri: str, tmp_path:
     with pytest.warns(UserWarning, match=f"The run {first} of the checkpoint is not in sqlite:.* any more: a new one"):
         train(tmp_path, MLflowTracker(uri, "study"), ckpt_path=path)
     assert only_run(uri).data.tags["lrsched.resumed_from"] == first
+
+
+def test_a_resume_into_another_store_is_told(uri: str, tmp_path: Path) -> None:
+    path = stopped(tmp_path, MLflowTracker(uri, "study"))
+    other = f"sqlite:///{shutil.copy(uri.removeprefix('sqlite:///'), tmp_path / 'other.db')}"
+    first = only_run(uri).info.run_id
+    match = f"The run of the checkpoint is in {uri}, and this fit records into {other}: a new run begins there"
+    with pytest.warns(UserWarning, match=match) as told:
+        train(tmp_path, (tracker := MLflowTracker(other, "study")), ckpt_path=path)
+    assert len([one for one in told if "a new run begins" in str(one.message)]) == 1
+    assert tracker.run_id != first
+
+
+@pytest.mark.parametrize(("before", "after"), [("http://h:1", "http://h:1/"), ("http://h:1/", "http://h:1")])
+def test_a_server_is_the_same_one_with_a_slash_behind_it(before: str, after: str) -> None:
+    earlier = Earlier("0123", "token", before, "study")
+    target = pick_target((), after, "study", None, earlier)
+    assert (target.run_id, target.resume, target.elsewhere) == ("0123", True, False)
 
 
 @pytest.mark.filterwarnings("ignore:The plan")

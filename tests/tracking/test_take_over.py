@@ -1,16 +1,23 @@
 """What an earlier fit has left never keeps the points of the one that goes on from being written."""
 
+import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
 from mlflow import MlflowClient
 
 from lightning_lrsched import CycleCheckpoint, MLflowTracker
 from lightning_lrsched.cli import main
 from lightning_lrsched.tracking import models, writer
 from lightning_lrsched.tracking.delivery import Delivery
+from lightning_lrsched.tracking.mlflow_sink import MlflowSink
+from lightning_lrsched.tracking.replay import deliver_points
 from lightning_lrsched.tracking.session import Session
+from lightning_lrsched.tracking.spool import Spool
 from tests.tracking.reading import history, only_run
 from tests.tracking.reading import models as stored
 from tests.tracking.test_resumed import LRS, Stops, end_as_killed, lrs, no_step_twice, stopped, train
@@ -98,3 +105,67 @@ def test_points_that_cannot_be_read_are_left_for_a_replay(uri: str, tmp_path: Pa
     assert main(["replay", str(tmp_path / "lrsched_spool")]) == 0
     assert history(uri, only_run(uri), LRS) == lrs()
     no_step_twice(uri, run)
+
+
+class Releases(Callback):
+    """Delivers an earlier fit's spool from another thread, as its own process does, while this fit trains.
+
+    Args:
+        spool: the spool, which is in use until then.
+        sink: its run.
+    """
+
+    def __init__(self, spool: Spool, sink: MlflowSink) -> None:
+        self._spool, self._sink = spool, sink
+        self._thread = Thread(target=self._deliver)
+
+    def on_train_start(self, *_: object) -> None:
+        self._thread.start()
+
+    def on_train_end(self, *_: object) -> None:
+        self._thread.join()
+
+    def _deliver(self) -> None:
+        time.sleep(1.0)
+        deliver_points(self._spool, self._sink, last=True)
+        self._spool.remove()
+
+
+def test_a_fit_that_goes_on_waits_for_the_one_that_still_delivers(uri: str, tmp_path: Path) -> None:
+    """As when a job is requeued while the process before is in its `flush_timeout`."""
+    path = killed(tmp_path, uri)
+    used = Spool.open(only_spool(tmp_path))
+    releases = Releases(used, MlflowSink(MlflowClient(uri), only_run(uri).info.run_id, owned=True))
+    with pytest.warns(UserWarning, match=f"an earlier fit of this run still delivers.*{used.folder} is in use"):
+        train(tmp_path, MLflowTracker(uri, "study", deliver_every=0.01), releases, ckpt_path=path)
+    run = only_run(uri)
+    assert history(uri, run, LRS) == lrs()
+    no_step_twice(uri, run)
+    assert run.info.status == "FINISHED"
+    assert not (tmp_path / "lrsched_spool").exists()
+
+
+def test_what_an_earlier_fit_does_not_let_go_of_keeps_the_points_in_the_spool(uri: str, tmp_path: Path) -> None:
+    path = killed(tmp_path, uri)
+    used = Spool.open(only_spool(tmp_path))
+    tracker = MLflowTracker(uri, "study", flush_timeout=0.3)
+    with pytest.warns(UserWarning, match=f"{used.folder} is in use"):
+        train(tmp_path, tracker, ckpt_path=path)
+    assert history(uri, only_run(uri), LRS) == []
+    assert tracker.left is not None
+    assert not tracker.left.lost
+    used.release()
+    assert main(["replay", str(tmp_path / "lrsched_spool")]) == 0
+    run = only_run(uri)
+    assert (history(uri, run, LRS), run.info.status) == (lrs(), "FINISHED")
+    no_step_twice(uri, run)
+
+
+def test_a_spool_that_is_in_use_by_a_later_fit_keeps_no_point_waiting(uri: str, tmp_path: Path) -> None:
+    """Two fits that go on from one checkpoint: the later one waits, and not both of them for each other."""
+    path = stopped(tmp_path, MLflowTracker(uri, "study"))
+    state = torch.load(path)["callbacks"]["MLflowTracker"]
+    later = Spool.create(tmp_path / "lrsched_spool", {"run_token": state["token"], "created": time.time_ns()})
+    train(tmp_path, MLflowTracker(uri, "study"), ckpt_path=path)
+    assert history(uri, only_run(uri), LRS) == lrs()
+    later.release()
