@@ -1,5 +1,6 @@
 """MLflowTracker: records the lr curve, the phases, the validation metrics and the kept checkpoints in MLflow."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ from lightning_lrsched.masking import masked, masked_yaml
 from lightning_lrsched.real_steps import StepCounter
 from lightning_lrsched.scheduler import RealStepScheduler
 from lightning_lrsched.tracking import tasks
-from lightning_lrsched.tracking.pick import Earlier, check_installed, pick_target
+from lightning_lrsched.tracking.pick import Earlier, check_installed, check_uri, pick_target
 from lightning_lrsched.tracking.recorder import MetricRecord, StepRecorder, labels_of, leaders_of
 from lightning_lrsched.tracking.session import Left, Options, Session, spool_parent
 from lightning_lrsched.tracking.sharing import LEADERS
@@ -134,10 +135,9 @@ class MLflowTracker(Callback):
         self._session: Session | None = None
         self._earlier: Earlier | None = None  # the run of the checkpoint that was loaded for this fit
         self._latest: Earlier | None = None  # the run of this fit, or of the one before
-        self._cycles = TrackedCycles(upload=log_checkpoints, registered=registered_model)
-        self._counters: list[StepCounter] = []  # of optimizers that no scheduler of ours counts
         self._validations = Validations(_tell)
-        self._texts: dict[str, str] = {}
+        self._cycles = TrackedCycles(upload=log_checkpoints, registered=registered_model)
+        self._texts, self._counters = dict[str, str](), list[StepCounter]()  # of optimizers that we do not schedule
         self._steps: StepRecorder | None = None  # of the first optimizer
         self._fitting = self._opened = False
 
@@ -153,6 +153,8 @@ class MLflowTracker(Callback):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
                 raise refusal(f"MLflowTracker.{name}", value, "a text or None", "experiment='digits'")
+        if self.tracking_uri is not None:
+            check_uri("MLflowTracker.tracking_uri", self.tracking_uri)
         if set("/:") & set(self.registered_model or ""):
             allowed = "a name without '/' and ':'"
             raise refusal("MLflowTracker.registered_model", self.registered_model, allowed, "registered_model='digits'")
@@ -224,11 +226,14 @@ class MLflowTracker(Callback):
 
         Raises:
             ModuleNotFoundError: on every rank, if mlflow is not installed, with the command that installs it.
+            ValueError: if MLFLOW_TRACKING_URI is to be used, and MLflow has no store for it.
         """
         self._opened = not trainer.is_global_zero or is_smoke_test(trainer)
         self.left = None
         if not is_smoke_test(trainer):
             check_installed()
+            if not any(hasattr(logger, "run_id") for logger in trainer.loggers):
+                check_uri("MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI", ""))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look where the schedule is: one that advances with the epochs may have restarted."""

@@ -6,9 +6,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.last_fit import Fit, last_fit, note_last_fit
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
+_STORES = ("", "file", "http", "https", "databricks", "sqlite", "postgresql", "mysql", "mssql")
 _NO_PATHS = ("databricks", "databricks-uc", "uc")  # what MLflow takes for a store without a scheme
 TOKEN = "lrsched.fit"
 RESUMED_FROM = "lrsched.resumed_from"
@@ -108,6 +111,25 @@ def check_installed() -> None:
     if find_spec("mlflow") is None:
         raise ModuleNotFoundError(
             "MLflowTracker needs mlflow. Install it with: pip install 'lightning-lrsched[mlflow]'", name="mlflow"
+        )
+
+
+def check_uri(name: str, uri: str) -> None:
+    """Refuse a tracking URI for which neither MLflow nor a plugin of it has a store.
+
+    Args:
+        name: what has this value.
+        uri: where the runs are to go; a path is a folder of files.
+
+    Raises:
+        ValueError: with a valid example.
+    """
+    kind = urlsplit(uri).scheme.partition("+")[0]
+    drive = len(kind) == 1  # C:\\runs
+    if not drive and kind not in (*_STORES, *entry_points(group="mlflow.tracking_store").names):
+        raise ValueError(
+            f"{name} = {masked(uri)!r} is refused: it must be a URI of a store of MLflow's. For example: "
+            "'http://localhost:5000', 'sqlite:///mlflow.db' or 'postgresql+psycopg2://user@host/database'"
         )
 
 

@@ -194,3 +194,23 @@ def test_windows_is_refused_with_what_works_there(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(OSError, match=r"does not work on Windows.*Use WSL, or.*MLFlowLogger"):
         MLflowTracker()
+
+
+@pytest.mark.parametrize("given", ["localhost:5000", "htp://ann:s3cret@host"])
+def test_a_store_that_mlflow_does_not_know_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    module = Tiny()
+    with pytest.raises(ValueError, match=r"MLFLOW_TRACKING_URI = .* is refused: .*'http://localhost:5000'") as refused:
+        make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), MLflowTracker()).fit(module)
+    assert module.batches == 0
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "known",
+    ["mlruns", "file:mlruns", "C:/runs", "databricks://profile", "mysql+pymysql://u@h/d", "postgresql+psycopg2://h/d"],
+)
+def test_every_store_of_mlflow_is_known(known: str) -> None:
+    assert MLflowTracker(known).tracking_uri == known

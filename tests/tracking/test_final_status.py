@@ -76,7 +76,7 @@ def test_a_replay_that_is_begun_again_sets_what_it_would_have_set(
     client.set_terminated(run_id, "KILLED", 1_000)
     folder = left(tmp_path, uri, run_id=run_id, experiment="Default", created=2_000)
     with monkeypatch.context() as stopping:
-        stopping.setattr("lightning_lrsched.tracking.replay.tasks.perform", interrupted)
+        stopping.setattr("lightning_lrsched.tracking.replay._finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
             replay(folder)
     assert client.get_run(run_id).info.status == "KILLED"

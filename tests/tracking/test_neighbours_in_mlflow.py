@@ -230,6 +230,8 @@ def test_no_password_is_written_anywhere(uri: str, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
+        ({"tracking_uri": "sqlit:///x.db"}, r"MLflowTracker.tracking_uri = 'sqlit:///x.db' is refused: .*sqlite:///"),
+        ({"tracking_uri": "localhost:5000"}, r"MLflowTracker.tracking_uri = 'localhost:5000' is refused: .*'http://lo"),
         ({"registered_model": "team/digits"}, r"MLflowTracker.registered_model = 'team/digits' is refused: .*'digits'"),
         ({"every_n_steps": 0}, r"MLflowTracker.every_n_steps = 0 is refused: .*'on_change'"),
         ({"every_n_steps": "sometimes"}, r"MLflowTracker.every_n_steps = 'sometimes' is refused"),
