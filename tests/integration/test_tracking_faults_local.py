@@ -96,7 +96,7 @@ def test_a_spool_that_cannot_be_made(tmp_path: Path, store: str) -> None:
 def test_without_disk_and_server_it_is_told_that_steps_are_lost(tmp_path: Path) -> None:
     done, told = told_of(lambda: fit(tmp_path, "http://127.0.0.1:9", spool_dir="/proc/lrsched", flush_timeout=0.5))
     done.check()
-    assert "steps are lost" in told[-1]
+    assert "in memory alone, and is lost" in told[-1]
     assert "lrsched replay" not in told[-1]
 
 
