@@ -10,7 +10,8 @@ A server has four workers, as ``mlflow server`` starts it, unless ``--workers`` 
 
 The ways are trained in turns, three times each, since fits differ by as much as the cheap ones cost: the table has the
 median of each column, and of the longest step the largest of all. A fit that is not counted comes first: a server is
-slow until it has answered each request once. All of it takes half an hour on two idle cores.
+slow until it has answered each request once. All of it takes an hour and a half on two idle cores, a single round half
+an hour.
 
 torch has one thread, unless ``OMP_NUM_THREADS`` says otherwise: the other core is the server's, which elsewhere has a
 machine of its own. Two threads of torch wait for each other at every operation while the server has one of their cores.
