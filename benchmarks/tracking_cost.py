@@ -174,10 +174,7 @@ def store(kind: str, folder: Path, workers: int) -> Iterator[str]:
         if kind == "http-postgresql":
             uri = running.enter_context(postgresql())
         if kind != "sqlite":
-            server = Server(folder, uri, workers)
-            running.callback(server.stop)
-            server.start()
-            uri = server.uri
+            uri = running.enter_context(Server(folder, uri, workers)).uri
         yield uri
 
 

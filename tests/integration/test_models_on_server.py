@@ -20,10 +20,8 @@ NAME = "anna's net"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path, f"sqlite:///{tmp_path / 'store.db'}")
-    made.start()
-    yield made
-    made.stop()
+    with Server(tmp_path, f"sqlite:///{tmp_path / 'store.db'}") as made:
+        yield made
 
 
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")

@@ -21,12 +21,8 @@ LRS = "lr/SGD/0"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path, f"sqlite:///{tmp_path / 'mlflow.db'}")
-    try:
-        made.start()
+    with Server(tmp_path, f"sqlite:///{tmp_path / 'mlflow.db'}") as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture

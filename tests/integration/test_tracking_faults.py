@@ -25,12 +25,8 @@ pytestmark = pytest.mark.usefixtures("no_tracking_variables")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests; each has a store of its own behind it by the experiment's runs being deleted."""
     folder = tmp_path_factory.mktemp("server")
-    made = Server(folder, f"sqlite:///{folder / 'mlflow.db'}")
-    try:
-        made.start()
+    with Server(folder, f"sqlite:///{folder / 'mlflow.db'}") as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture

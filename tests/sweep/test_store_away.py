@@ -27,12 +27,8 @@ pytestmark = [
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests."""
     folder = tmp_path_factory.mktemp("server")
-    made = Server(folder, f"sqlite:///{folder / 'mlflow.db'}")
-    try:
-        made.start()
+    with Server(folder, f"sqlite:///{folder / 'mlflow.db'}") as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture

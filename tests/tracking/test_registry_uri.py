@@ -38,12 +38,8 @@ def store(request: pytest.FixtureRequest, uri: str, tmp_path: Path) -> Iterator[
     if request.param == "sqlite":
         yield uri
         return
-    server = Server(tmp_path, uri)
-    try:
-        server.start()
+    with Server(tmp_path, uri) as server:
         yield server.uri
-    finally:
-        server.stop()
 
 
 def fit(folder: Path, uri: str, **settings: float) -> CycleCheckpoint:
