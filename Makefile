@@ -24,7 +24,7 @@ demo: $(READY) ## train three runs on real digits, compare them, say where every
 	@OMP_NUM_THREADS=2 $(BIN)/python examples/demo.py
 
 test: $(READY) ## run the tests
-	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=25
+	OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m pytest -n 2 --dist loadscope --durations=25
 
 OLDEST := .venv-oldest/bin/python
 

@@ -22,18 +22,6 @@ OUTCOMES = {
     "differs": "differs on purpose",
 }
 MAY_SKIP = (OUTCOMES["differs"], "no small disk")  # the latter takes a right that not every root has
-SLOW = (
-    "tests/study/test_quick.py",
-    "tests/tracking/test_cost_benchmark.py",
-    "tests/tracking/test_faults_benchmark.py",
-    "tests/integration",
-    "tests/configs/test_server.py",
-    "tests/sweep",
-    "tests/test_examples.py",
-    "tests/test_errors.py",
-    "tests/test_gpu_benchmark.py",
-)
-"""Modules and folders that take longest, in the order in which they begin where tests run beside each other."""
 PATIENCE = 5.0  # seconds that a thread has to end after its test
 
 
@@ -80,13 +68,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail what is skipped for want of something that can be installed, a PostgreSQL for example",
     )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that at the end no worker waits for another one; alone, keep the order."""
-    if hasattr(config, "workerinput"):  # a worker of pytest-xdist
-        first = {config.rootpath / name: place for place, name in enumerate(SLOW)}
-        items.sort(key=lambda item: min(first.get(path, len(SLOW)) for path in (item.path, *item.path.parents)))
 
 
 @pytest.hookimpl(wrapper=True)

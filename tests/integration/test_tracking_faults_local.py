@@ -210,7 +210,7 @@ def test_whatever_holds_up_a_step_is_seen(tmp_path: Path, store: str, monkeypatc
 
     monkeypatch.setattr(StepRecorder, "__call__", slow)
     monkeypatch.setattr(MLflowTracker, "on_validation_end", waits)
-    done = fit(tmp_path, store, Watch({150: threading.Timer(0.1, keep_interpreter).start}))
+    done = fit(tmp_path, store, Watch({150: threading.Timer(0.02, keep_interpreter).start}))
     late = [step for step, held in enumerate(done.watch.held) if held > 0.15]
     assert {60, 80, 99, 199, 299} <= set(late)
     assert any(150 <= step < 199 for step in late)

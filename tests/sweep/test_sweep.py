@@ -47,6 +47,7 @@ def losses(uri: str) -> dict[str, Any]:
 def test_every_combination_is_a_finished_child_of_one_parent(
     uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # its default is that of the folder where it was first asked
     before = mlflow.get_tracking_uri(), mlflow_variables()
     assert main(["sweep", str(sweep_file(tmp_path)), "--tracking-uri", uri]) == 0
     assert (mlflow.get_tracking_uri(), mlflow_variables()) == before
