@@ -8,6 +8,7 @@ user's. Here the store of one client is replaced by one whose requests say thems
 import json
 import math
 import os
+import random
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -47,8 +48,22 @@ def open_client(tracking_uri: str, request_timeout: float, retries: int = 0) -> 
     with _alone_with(tracking_uri):
         client = MlflowClient(tracking_uri)
     if tracking_uri.startswith(_HTTP):
+        _draw_apart()
         client._tracking_client = _bounded(tracking_uri, _bounds(tracking_uri, request_timeout, retries))
     return client
+
+
+def _draw_apart() -> None:
+    """Have pauses between MLflow's retries drawn from a generator of their own.
+
+    They come from Python's, which is the training's: an upload that is tried again would change its result.
+    """
+    from mlflow.utils import request_utils
+    from urllib3.util import retry
+
+    for module in (request_utils, retry):
+        if getattr(module, "random", None) is random:
+            setattr(module, "random", random.Random())  # noqa: B010 - no module declares it
 
 
 def open_registry(client: "MlflowClient", registry_uri: str) -> "MlflowClient":

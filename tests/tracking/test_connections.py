@@ -1,11 +1,15 @@
 """How requests reach a server: `mlflow server` answers 40 ms late on a connection that was used before."""
 
+import random
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
 from lightning_lrsched.tracking.mlflow_client import open_client, open_registry, store_of
 from lightning_lrsched.tracking.sink import Point
@@ -63,3 +67,17 @@ def test_each_request_has_a_connection_of_its_own(listener: Listener) -> None:
 def test_connections_that_are_encrypted_are_kept() -> None:
     bounds: Any = open_client("https://127.0.0.1:9", 5)._tracking_client
     assert "extra_headers" not in bounds.request_bounds
+
+
+def test_an_upload_that_is_tried_again_draws_nothing_from_the_trainings_generator(
+    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    open_client(f"http://127.0.0.1:{listener.server_port}", 5)
+    repository = HttpArtifactRepository("http://127.0.0.1:9/artifacts")
+    (tmp_path / "file").touch()
+    before = random.getstate()
+    with pytest.raises(MlflowException, match="refused"):
+        repository.log_artifact(str(tmp_path / "file"))
+    assert random.getstate() == before
