@@ -75,7 +75,7 @@ def test_an_upload_that_is_tried_again_draws_nothing_from_the_trainings_generato
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     open_client(f"http://127.0.0.1:{listener.server_port}", 5)
-    repository = HttpArtifactRepository("http://127.0.0.1:9/artifacts")
+    repository: Any = HttpArtifactRepository("http://127.0.0.1:9/artifacts")  # type: ignore[no-untyped-call]
     (tmp_path / "file").touch()
     before = random.getstate()
     with pytest.raises(MlflowException, match="refused"):
