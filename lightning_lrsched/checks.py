@@ -61,12 +61,16 @@ def check_number(
     return number
 
 
+def plain_number(name: str, value: object, example: str, **bounds: float) -> int | float:
+    """Return ``value``, checked as by `check_number`, as Python's own int or float, which any file can hold."""
+    number = check_number(name, value, example, **bounds)
+    return value if type(value) is int else number
+
+
 def store_number(part: object, field: str, example: str, **bounds: float) -> None:
-    """Check a number of a frozen dataclass, and store it as Python's own int or float, which any file can hold."""
-    value = getattr(part, field)
-    number = check_number(f"{type(part).__name__}.{field}", value, example, **bounds)
-    if type(value) not in (int, float):
-        object.__setattr__(part, field, number)
+    """Check a number of a frozen dataclass, and store it as Python's own int or float."""
+    number = plain_number(f"{type(part).__name__}.{field}", getattr(part, field), example, **bounds)
+    object.__setattr__(part, field, number)
 
 
 def check_choice(name: str, value: object, choices: Collection[str], example: str) -> str:

@@ -22,6 +22,7 @@ from lightning_lrsched import (
     Lambda,
     Linear,
     MultiStep,
+    PiecewiseConstant,
     Plan,
     RunLength,
     Sequence,
@@ -204,6 +205,7 @@ def test_to_dict_of_schedules_inside_and_of_functions() -> None:
         pytest.param(Plan(Cosine(eta_min=np.float32(0.5))), id="float32"),  # type: ignore[arg-type]
         pytest.param(Plan(SGDR(np.int64(10), np.float64(1.5), gamma=np.float64(0.5))), id="float64"),  # type: ignore[arg-type]
         pytest.param(Plan(SGDR(periods=[np.int64(5)], max_ratios=[np.float64(0.5)])), id="list"),  # type: ignore[list-item]
+        pytest.param(Plan(PiecewiseConstant([5], list(np.linspace(1, 0.5, 2)))), id="values"),
         pytest.param(Plan(Constant(np.float64(0.5)), Warmup(5, start_factor=np.float64(0.5))), id="warmup"),
         pytest.param(Plan(Constant(), cooldown=Cooldown(5, eta_min=np.float64(0.5))), id="cooldown"),
     ],

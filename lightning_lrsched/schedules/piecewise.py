@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lightning_lrsched.checks import check_list, check_number, refusal
+from lightning_lrsched.checks import check_list, plain_number, refusal
 from lightning_lrsched.phases import Level, Phase, Repeat
 from lightning_lrsched.room import Room, Schedule
 from lightning_lrsched.shapes import Straight
@@ -93,12 +93,11 @@ def _store_durations(schedule: object, name: str, example: str) -> None:
 
 
 def _store_values(schedule: object, name: str, example: str) -> None:
-    """Store a list of multiples of the base lr."""
+    """Store a list of multiples of the base lr, as Python's own numbers."""
     path = f"{type(schedule).__name__}.{name}"
     values = check_list(path, getattr(schedule, name), "multiples of the base lr", example)
-    for i, value in enumerate(values):
-        check_number(f"{path}[{i}]", value, example, at_least=0.0)
-    object.__setattr__(schedule, name, values)
+    numbers = tuple(plain_number(f"{path}[{i}]", value, example, at_least=0.0) for i, value in enumerate(values))
+    object.__setattr__(schedule, name, numbers)
 
 
 def _increasing(
