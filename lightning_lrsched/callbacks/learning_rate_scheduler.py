@@ -327,7 +327,7 @@ class LearningRateScheduler(Callback):
         old = self._tracks(trainer, old_run)
         if old_run == self.run or [track.timeline for track in old] == [track.timeline for track in scheduler.tracks]:
             return
-        told = f"The run was planned for {before['total_steps']} steps and now has {self.run.total_steps}"
+        told = _told_lengths(old_run, self.run)
         if self.on_horizon_change == "error":
             raise MisconfigurationException(
                 f"{told}. Allow it with on_horizon_change='rescale' (plan for the new length) or 'keep'"
@@ -335,3 +335,11 @@ class LearningRateScheduler(Callback):
         if self.on_horizon_change == "keep":
             scheduler.replan(old, before)
         rank_zero_warn(f"{told}: on_horizon_change={self.on_horizon_change!r}")
+
+
+def _told_lengths(old: RunLength, new: RunLength) -> str:
+    """Say that a run has another length than before: another total, or epochs of other lengths."""
+    unit, before, now = "steps", old.total_steps, new.total_steps
+    if before == now:
+        unit, before, now = "steps per epoch", old.steps_per_epoch, new.steps_per_epoch
+    return f"The run was planned for {before or 'an unknown number of'} {unit} and now has {now or 'an unknown number'}"

@@ -8,6 +8,7 @@ import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
+from torch.utils.data import DataLoader
 
 from lightning_lrsched import (
     SGDR,
@@ -21,7 +22,7 @@ from lightning_lrsched import (
     TorchScheduler,
     Warmup,
 )
-from tests.callbacks.models import LR, Stranger, Tiny, expected, make_trainer, two_groups
+from tests.callbacks.models import LR, Stranger, Stream, Tiny, expected, make_trainer, two_groups
 from tests.callbacks.test_main_kinds import restarts
 from tests.callbacks.test_main_kinds import step_lr as step_by_two
 
@@ -198,6 +199,28 @@ def test_a_shorter_run_is_told_and_follows_the_policy(tmp_path: Path, stranger: 
     with pytest.warns(UserWarning, match=f"was planned for 40 steps and now has 20: on_horizon_change='{policy}'"):
         make_trainer(tmp_path, callback, stranger).fit(Tiny(), ckpt_path=path)
     assert stranger.group() == planned(40 if policy == "keep" else 20, **COSINE)[10:20]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ({"total_steps": 40}, {"total_steps": 40, "steps_per_epoch": 5}, "10 steps per epoch and now has 5"),
+        ({"total_steps": 40}, {"total_steps": 60}, "40 steps and now has 60"),
+    ],
+)
+def test_it_is_told_which_length_is_another(tmp_path: Path, before: Any, now: Any, told: str) -> None:
+    path = saved(tmp_path, LearningRateScheduler(SGDR("1ep", T_mult=2), **before))
+    trainer = make_trainer(tmp_path, LearningRateScheduler(SGDR("1ep", T_mult=2), **now))
+    with pytest.warns(UserWarning, match=f"was planned for {told}: on_horizon_change|ended after 10 training") as seen:
+        trainer.fit(Tiny(), ckpt_path=path)
+    assert any(f"was planned for {told}: " in str(warning.message) for warning in seen)
+
+
+def test_a_run_that_had_no_known_end_is_told_in_words(tmp_path: Path) -> None:
+    path = saved(tmp_path, LearningRateScheduler(SGDR(4), total_steps=20))
+    callback = LearningRateScheduler(SGDR(4))
+    with pytest.warns(UserWarning, match="planned for 20 steps and now has an unknown number: on_horizon_change"):
+        make_trainer(tmp_path, callback).fit(Tiny(), DataLoader(Stream(10)), ckpt_path=path)
 
 
 def test_a_run_shorter_than_what_was_trained_holds_the_last_lr(tmp_path: Path, stranger: Stranger) -> None:
