@@ -193,16 +193,23 @@ class Clock:
             ValueError: if the length of the run is needed and unknown, or if a staircase cannot end there.
         """
         length = Duration(duration, name)
-        if self.stride == 1:
+        whole, short = self.total, name.rpartition(".")[2]
+        if self.stride == 1 or (whole is None and length.unit == "share"):
             return length.resolve(self.run, name)
-        if length.unit == "share":
-            return length.resolve(RunLength(total_steps=self.total), name)
+        if whole is not None and length.unit == "share":
+            epochs = round_half_up(Fraction(length.amount) * whole)
+            if epochs < 1:
+                raise ValueError(
+                    f"{name} = {str(length)!r} is less than one epoch here: {length} of {whole} epochs. Give at least "
+                    f"one with update='epoch', for example {short}='1ep', or use update='step'"
+                )
+            return epochs
         steps = Fraction(length.amount) * (1 if length.unit == "steps" else self.stride)
         if steps % self.stride:
             raise ValueError(
                 f"{name} = {str(length)!r} does not end with an epoch ({self.stride} steps), and update='epoch' "
                 f"changes the lr only there. Give whole epochs, for example "
-                f"{name.rpartition('.')[2]}='{max(1, round_half_up(steps / self.stride))}ep', or use update='step'"
+                f"{short}='{max(1, round_half_up(steps / self.stride))}ep', or use update='step'"
             )
         return int(steps // self.stride)
 

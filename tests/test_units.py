@@ -174,6 +174,12 @@ def test_clock_of_epochs_refuses_parts_of_epochs(duration: Any) -> None:
         clock.updates(duration, "SGDR.T_0")
 
 
+def test_clock_of_epochs_refuses_less_than_one_with_what_it_takes() -> None:
+    clock = Clock.of(RunLength(total_steps=1000, steps_per_epoch=100), "epoch")
+    with pytest.raises(ValueError, match=r"warmup = '4%' is less than one epoch here: 4% of 10 epochs.*warmup='1ep'"):
+        clock.updates("4%", "warmup")
+
+
 def test_clock_of_epochs_needs_their_length() -> None:
     with pytest.raises(ValueError, match="update = 'epoch' needs the steps per epoch"):
         Clock.of(RunLength(total_steps=650), "epoch")
