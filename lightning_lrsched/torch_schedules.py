@@ -15,6 +15,7 @@ from lightning_lrsched.factories import call_of, why_not_callable, wrapped_examp
 from lightning_lrsched.rehearsal import rehearse
 from lightning_lrsched.room import Main, short_repr
 from lightning_lrsched.timeline import Timeline
+from lightning_lrsched.tracks import write_value
 from lightning_lrsched.units import Clock, DurationLike, RunLength
 from lightning_lrsched.warmup import Warmup, as_warmup
 
@@ -58,6 +59,8 @@ class Driven(Main, ABC):
         """
         updates = warmup_updates(warmup, run)
         shadow = ShadowOptimizer(optimizer)
+        for group in shadow.param_groups:  # of an optimizer that was trained before: from its peak again, as a plan
+            write_value(group, "lr", float(group.get("initial_lr", group["lr"])))
         scheduler = self.make(shadow)
         return DrivenScheduler(
             optimizer,

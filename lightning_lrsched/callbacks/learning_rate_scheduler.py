@@ -125,7 +125,8 @@ class LearningRateScheduler(Callback):
                 "two LearningRateScheduler callbacks are in the Trainer, and one optimizer can follow only one plan. "
                 "Keep one, for example LearningRateScheduler(SGDR('10ep', T_mult=2), warmup='5%')"
             )
-        if not any(group.get("lr") for optimizer in trainer.optimizers for group in optimizer.param_groups):
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        if not any(group.get("initial_lr", group.get("lr")) for group in groups):
             raise MisconfigurationException(
                 "LearningRateScheduler found no optimizer with an lr above 0. Return one from configure_optimizers, "
                 "for example torch.optim.SGD(self.parameters(), lr=0.1): its lr is the peak of the schedule"

@@ -1,6 +1,7 @@
 """A second fit with the same Trainer goes on where the first ended, whatever kind of schedule it is."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CyclicLR, ExponentialLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from lightning_lrsched import SGDR, LearningRateScheduler, Plateau, TorchScheduler
+from lightning_lrsched import SGDR, Cosine, LearningRateScheduler, Plateau, TorchScheduler
 from tests.callbacks.models import LR, Stranger, Tiny, loader, make_trainer
 
 
@@ -37,6 +38,10 @@ def kept(configure: Callable[[Tiny], Any]) -> Callable[[Tiny], Any]:
         return module.kept
 
     return again
+
+
+def sgd(module: Tiny) -> SGD:
+    return SGD(module.parameters(), lr=LR)
 
 
 def own(scheduler: type[LRScheduler], interval: str, **given: Any) -> Callable[[Tiny], Any]:
@@ -74,6 +79,10 @@ KINDS: list[Any] = [
         id="torch, with a momentum, inside a warmup",
     ),
     pytest.param(behind(15), kept(own(ExponentialLR, "step", gamma=0.9)), id="kept, inside a warmup"),
+    pytest.param(lambda: LearningRateScheduler(SGDR(4, T_mult=2), warmup=3), kept(sgd), id="planned, kept optimizer"),
+    pytest.param(
+        lambda: LearningRateScheduler(TorchScheduler(cyclic), warmup=3), kept(sgd), id="torch, kept optimizer"
+    ),
 ]
 
 
@@ -90,6 +99,26 @@ def test_two_fits_use_the_lrs_of_one(
     assert halves.group() == whole.group()
     assert halves.momenta == whole.momenta
     assert len(set(whole.group()[12:])) > 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: LearningRateScheduler(Cosine(), warmup=3), id="planned"),
+        pytest.param(
+            lambda: LearningRateScheduler(TorchScheduler(partial(StepLR, step_size=1, gamma=0.5)), warmup=3), id="torch"
+        ),
+        pytest.param(lambda: LearningRateScheduler(Plateau(patience=0, factor=0.5), warmup=3), id="plateau"),
+    ],
+)
+def test_another_trainer_begins_at_the_peak_of_an_optimizer_that_the_module_keeps(
+    tmp_path: Path, make: Callable[[], LearningRateScheduler]
+) -> None:
+    module, first, second = Tiny(kept(sgd), score=float), Stranger(), Stranger()
+    make_trainer(tmp_path, make(), first, max_epochs=3).fit(module, loader(4))
+    assert first.group()[-1] < LR
+    make_trainer(tmp_path, make(), second, max_epochs=3).fit(module, loader(4))
+    assert second.group() == first.group()
 
 
 class Fails(Callback):
