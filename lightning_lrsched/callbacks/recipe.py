@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 import lightning_lrsched.schedules as planned_schedules
 from lightning_lrsched.callbacks.trainer_access import fed_by_callback
@@ -136,6 +137,12 @@ class Recipe:
             written = describe_part(self.main) if isinstance(self.main, Plateau) else repr(self.main)
             return self.main.attach(optimizer, run, self.warmup, self.describe(run, written))
         name = type(own.scheduler).__name__
+        if not isinstance(own.scheduler, LRScheduler):
+            raise ValueError(
+                f"{name} from configure_optimizers is no torch.optim.lr_scheduler.LRScheduler, so it can get no warmup "
+                "in front: use one of its own. Or return the optimizer alone, and give a main schedule, for example "
+                "LearningRateScheduler(Cosine(), warmup='5%')"
+            )
         if self.plan.cooldown is not None or self.update == "epoch" or self.warmup is None or self.groups:
             raise ValueError(
                 f"{name} from configure_optimizers can get a warmup in front, but neither a cooldown nor groups "

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim import lr_scheduler as torch_schedulers
@@ -244,3 +245,40 @@ def test_the_module_and_its_scheduler_work_again_without_us(tmp_path: Path) -> N
     make_trainer(tmp_path, LearningRateScheduler(warmup=WARMUP)).fit(module, loader(BATCHES))
     make_trainer(tmp_path, plain).fit(module, loader(BATCHES))
     assert plain.group() == [LR] * BATCHES + [LR / 2] * BATCHES
+
+
+class Foreign:
+    """A scheduler as timm's are: not one of torch."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def step(self, epoch: int) -> None:
+        """Leave the lr alone."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Have nothing to load."""
+
+
+class StepsForeign(Tiny):
+    """A module that steps such a scheduler, as Lightning asks for."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = SGD(self.parameters(), lr=LR)
+        return [optimizer], [Foreign(optimizer)]
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        scheduler.step(epoch=self.current_epoch)
+
+
+def test_a_scheduler_that_is_not_of_torch_gets_no_warmup_and_a_plain_message(tmp_path: Path) -> None:
+    module = StepsForeign()
+    make_trainer(tmp_path).fit(module)
+    module.batches = 0
+    message = r"Foreign .* is no torch.*LearningRateScheduler\(Cosine\(\), warmup="
+    with pytest.raises(MisconfigurationException, match=message):
+        make_trainer(tmp_path, LearningRateScheduler(warmup=3)).fit(module)
+    assert module.batches == 0
