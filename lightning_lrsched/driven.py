@@ -155,7 +155,7 @@ class DrivenScheduler(RealStepScheduler):
     def advance(self, *args: Any, **kwargs: Any) -> None:
         """Advance the scheduler at the end of an epoch, or with a metric; not before the warmup is over."""
         asked = self.advances == "epoch" or (self.advances == "validation" and (args or kwargs))
-        if asked and self.real_steps > self.warmup_updates:
+        if asked and self.armed and self.real_steps > self.warmup_updates:
             self.drive(*args, **kwargs)
             self.write()
             if self.advances == "epoch" and self.restarts is not None:

@@ -95,6 +95,17 @@ def test_a_run_that_its_steps_end_is_planned_for_them(
     assert len(stranger.group()) == 22
 
 
+@swa_says
+@both_orders
+@pytest.mark.filterwarnings("ignore:Another callback replaced the scheduler of LearningRateScheduler")
+def test_a_plateau_leaves_the_lr_to_swa(tmp_path: Path, stranger: Stranger, first: bool) -> None:
+    swa = StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=BEGINS + 1, annealing_epochs=1)
+    callback = LearningRateScheduler(Plateau(patience=0, factor=0.5))
+    trainer = make_trainer(tmp_path, *ordered(first, swa, callback), stranger, max_epochs=EPOCHS)
+    trainer.fit(Tiny(score=float), loader(BATCHES))
+    assert stranger.group()[(BEGINS + 1) * BATCHES :] == pytest.approx([0.02] * BATCHES * 2)
+
+
 @both_orders
 def test_a_share_of_the_epochs_is_refused_where_there_is_no_last_one(tmp_path: Path, first: bool) -> None:
     swa, module = StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=0.8), Tiny()
