@@ -84,7 +84,7 @@ class DrivenScheduler(RealStepScheduler):
         self.frequency = frequency
         self.monitor = monitor
         self.strict = strict
-        self.fed_epoch = -1
+        self.fed_batch = -1  # batches of the run, from 0, when a plateau was fed
         self.latest: tuple[int, int] | None = None  # real steps and advances when it advanced with an epoch
         self.by_callback = False  # set where the callback advances it: then a call of step does nothing
         self.shadow = shadow or ShadowOptimizer(optimizer)
@@ -118,7 +118,7 @@ class DrivenScheduler(RealStepScheduler):
         state = self._state_in(restored)
         if state is not None:
             self.driven.load_state_dict(state)
-            self.fed_epoch = restored.get("fed_epoch", -1)
+            self.fed_batch = restored.get("fed_batch", -1)
             latest = restored.get("latest")
             self.latest = None if latest is None else (latest[0], latest[1])
             self._take_values(restored.get("shadow") or [{"lr": lr} for lr in state.get("_last_lr", [])])
@@ -189,7 +189,7 @@ class DrivenScheduler(RealStepScheduler):
         return super().state_dict() | {
             "driven": _plain(self.driven.state_dict()),
             "shadow": values,
-            "fed_epoch": self.fed_epoch,
+            "fed_batch": self.fed_batch,
             "latest": None if self.latest is None else list(self.latest),
         }
 

@@ -159,6 +159,7 @@ class LearningRateScheduler(Callback):
             monitor = self.recipe.main.monitor if isinstance(self.recipe.main, Driven) else None
             self._watch.plan_begins(trainer, told_hold(scheduler, self.recipe, run), monitor)
         self._end = (self.timeline and self.timeline.total) or math.inf
+        self._plateaus.fit_begins(trainer, self.schedulers)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -197,6 +198,13 @@ class LearningRateScheduler(Callback):
             self._plateaus.epoch_ends(trainer, scheduler)
             if isinstance(scheduler, DrivenScheduler) and scheduler.advances == "epoch" and scheduler.by_callback:
                 scheduler.advance()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note in the state of a plateau what it has not been fed with yet."""
+        for config, state in zip(scheduler_configs(trainer), checkpoint["lr_schedulers"], strict=False):
+            self._plateaus.checkpoint_is_saved(trainer, config.scheduler, state)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Stop counting; tell of a group that was named and never came."""

@@ -1,12 +1,20 @@
 """When a plateau is fed with its metric: the module's own once an epoch, ours with every validation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from lightning_lrsched.callbacks.trainer_access import after_module_hook, is_last_batch, validation_metrics
+from lightning_lrsched.callbacks.trainer_access import (
+    after_module_hook,
+    is_last_batch,
+    latest_batch,
+    repeat_validation,
+    validation_is_to_come,
+    validation_metrics,
+)
 from lightning_lrsched.driven import DrivenScheduler
 from lightning_lrsched.scheduler import RealStepScheduler
 
@@ -23,6 +31,20 @@ class PlateauFeed:
         self._by_module = by_module
         self._awaiting: list[Callable[[], None]] = []  # each takes away what waits for a hook of the module
 
+    def fit_begins(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
+        """Make up for a validation that was still to come when a checkpoint was saved: Lightning does not repeat it.
+
+        It is made after the module's ``on_train_start``, when another callback may have repeated it already.
+        """
+        if trainer.enable_validation and any((each.restored or {}).get("validation_owed") for each in schedulers):
+            feed = partial(self._make_up, trainer, schedulers)
+            self._awaiting.append(after_module_hook(trainer, "on_train_start", feed))
+
+    def checkpoint_is_saved(self, trainer: pl.Trainer, scheduler: Any, state: dict[str, Any]) -> None:
+        """Note in the state of a plateau that a validation which feeds it is still to come."""
+        if self._fed_now(trainer, scheduler) is not None and validation_is_to_come(trainer):
+            state["validation_owed"] = True
+
     def validation_ends(self, trainer: pl.Trainer, scheduler: RealStepScheduler) -> None:
         """Feed a plateau with what was validated; the module's own with the last validation of the epoch.
 
@@ -31,8 +53,8 @@ class PlateauFeed:
         Raises:
             MisconfigurationException: if the metric of a `Plateau` is not logged in validation.
         """
-        hungry = self._hungry(trainer, scheduler)
-        if hungry is not None and (not self._by_module or is_last_batch(trainer)):
+        hungry = self._fed_now(trainer, scheduler)
+        if hungry is not None:
             self._feed(trainer, hungry, validated=True)
 
     def epoch_ends(self, trainer: pl.Trainer, scheduler: RealStepScheduler) -> None:
@@ -55,11 +77,21 @@ class PlateauFeed:
         while self._awaiting:
             self._awaiting.pop()()
 
-    def _hungry(self, trainer: pl.Trainer, scheduler: RealStepScheduler) -> DrivenScheduler | None:
-        """Return a plateau that is to be fed here and was not in this epoch; None for any other scheduler."""
-        if not isinstance(scheduler, DrivenScheduler) or scheduler.monitor is None:
+    def _fed_now(self, trainer: pl.Trainer, scheduler: Any) -> DrivenScheduler | None:
+        """Return a plateau that a validation after the latest batch feeds; None for any other scheduler."""
+        return self._hungry(trainer, scheduler) if not self._by_module or is_last_batch(trainer) else None
+
+    def _hungry(self, trainer: pl.Trainer, scheduler: Any) -> DrivenScheduler | None:
+        """Return a plateau that is to be fed here and was not since the latest batch; None for any other scheduler."""
+        if not isinstance(scheduler, DrivenScheduler) or scheduler.monitor is None or not scheduler.armed:
             return None
-        return None if scheduler.fed_epoch == trainer.current_epoch else scheduler
+        return None if scheduler.fed_batch == latest_batch(trainer) else scheduler
+
+    def _make_up(self, trainer: pl.Trainer, schedulers: Sequence[RealStepScheduler]) -> None:
+        """Validate, unless that was done."""
+        self._awaiting.clear()
+        if any(self._fed_now(trainer, scheduler) is not None for scheduler in schedulers):
+            repeat_validation(trainer)
 
     def _feed_late(self, trainer: pl.Trainer, scheduler: DrivenScheduler) -> None:
         """Feed a plateau with whatever was logged last under the name of its metric."""
@@ -72,8 +104,7 @@ class PlateauFeed:
         monitor = scheduler.monitor or ""
         metric = trainer.strategy.broadcast(float(metrics[monitor]) if monitor in metrics else None)
         if metric is not None:
-            if self._by_module:
-                scheduler.fed_epoch = trainer.current_epoch
+            scheduler.fed_batch = latest_batch(trainer)
             scheduler.advance(metric)
         elif scheduler.strict and not (self._by_module and validated):
             told = f"Plateau.monitor = {monitor!r} is not logged in validation"

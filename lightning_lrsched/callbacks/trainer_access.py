@@ -61,6 +61,11 @@ def batches_of_epoch(trainer: pl.Trainer) -> tuple[int, int]:
     return trainer.fit_loop.epoch_loop.batch_progress.current.ready, trainer.accumulate_grad_batches
 
 
+def latest_batch(trainer: pl.Trainer) -> int:
+    """Return the number of the latest training batch of the run, from 0."""
+    return trainer.fit_loop.epoch_loop.total_batch_idx
+
+
 def trains_nothing(trainer: pl.Trainer) -> bool:
     """Return whether a limit of the Trainer leaves nothing to train."""
     return 0 in (trainer.max_epochs, trainer.max_steps, trainer.limit_train_batches)
@@ -235,6 +240,12 @@ def validation_is_due(trainer: pl.Trainer) -> bool:
     fetcher = trainer.fit_loop._data_fetcher
     empty = loop.val_loop._combined_loader is not None and loop.val_loop.skip  # it is loaded by the first validation
     return fetcher is not None and not empty and loop._should_check_val_fx(fetcher)
+
+
+def validation_is_to_come(trainer: pl.Trainer) -> bool:
+    """Return whether a checkpoint is saved in ``on_train_batch_end``, and Lightning validates after it."""
+    batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    return batches.processed == batches.completed + 1 and trainer.enable_validation and validation_is_due(trainer)
 
 
 def force_validation(trainer: pl.Trainer) -> Callable[[], None]:

@@ -15,6 +15,7 @@ from torch.optim import lr_scheduler as torch_schedulers
 from lightning_lrsched import (
     SGDR,
     Cosine,
+    CycleCheckpoint,
     LearningRateScheduler,
     Linear,
     OneCycle,
@@ -58,20 +59,16 @@ def restarts(optimizer: Optimizer) -> torch_schedulers.LRScheduler:
 
 
 def check_resumes(
-    folder: Path, make_callback: Any, make_module: Any = Tiny, *, validates: bool = False, **settings: Any
+    folder: Path, make_callback: Any, make_module: Any = Tiny, *, every: int = 5, **settings: Any
 ) -> None:
-    """Fit once, saving everywhere, then go on from every one of the checkpoints.
-
-    Lightning does not repeat a validation that was still to come when a file was saved at an epoch's last batch: where
-    the lr depends on validations, such files are left out.
-    """
+    """Fit once, saving everywhere, then go on from the checkpoints: of those after a batch, one of so many."""
     settings = FIT | settings
     whole, saves = Stranger(), Saves(folder)
     make_trainer(folder, make_callback(), whole, saves, **settings).fit(make_module(), loader(BATCHES))
     assert {when for when, _, _ in saves.paths} == {"batch", "validation", "epoch"}
     batches = [saved for saved in saves.paths if saved[0] == "batch"]
-    for when, step, path in [saved for saved in saves.paths if saved not in batches] + batches[::5]:
-        if step == len(whole.group()) or (validates and when == "batch" and step % (BATCHES // 2) == 0):
+    for when, step, path in [saved for saved in saves.paths if saved not in batches] + batches[every - 1 :: every]:
+        if step == len(whole.group()):
             continue
         rest = Stranger()
         trainer = make_trainer(folder, make_callback(), rest, **settings)
@@ -102,7 +99,31 @@ def test_a_plateau_resumes_and_is_not_fed_by_the_sanity_check(tmp_path: Path) ->
     plan: dict[str, Any] = {"main": Plateau(patience=0, factor=0.5), "warmup": 4}
     settings: dict[str, Any] = {"max_epochs": 4, "val_check_interval": 12, "num_sanity_val_steps": 2}
     module = partial(Tiny, score=float)
-    check_resumes(tmp_path, lambda: LearningRateScheduler(**plan), module, validates=True, **settings)
+    check_resumes(tmp_path, lambda: LearningRateScheduler(**plan), module, every=3, **settings)
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+def test_a_validation_that_was_still_to_come_is_made_up_for_once(tmp_path: Path) -> None:
+    class Validations(Callback):
+        """Notes the step of each validation, as a callback that stops early would."""
+
+        def __init__(self) -> None:
+            self.steps: list[int] = []
+
+        def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            self.steps.append(trainer.global_step)
+
+    def leg(name: str, *more: Callback, path: Path | None = None) -> None:
+        kept = CycleCheckpoint("val_loss", dirpath=tmp_path / name, every="1ep")
+        trainer = make_trainer(tmp_path, LearningRateScheduler(Plateau(patience=0)), kept, *more, max_epochs=3)
+        trainer.fit(Tiny(score=float), ckpt_path=path)
+
+    saves = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=10, save_top_k=-1)
+    whole, first, rest, validations = Stranger(), Validations(), Stranger(), Validations()
+    leg("whole", saves, whole, first)
+    leg("rest", rest, validations, path=tmp_path / "step=10.ckpt")
+    assert rest.group() == whole.group()[10:]
+    assert validations.steps == first.steps == [10, 20, 30]
 
 
 def test_a_weight_decay_resumes(tmp_path: Path) -> None:
@@ -177,7 +198,7 @@ def test_a_plateau_of_the_module_loses_no_step_to_a_resume(tmp_path: Path) -> No
         made.score = float
         return made
 
-    check_resumes(tmp_path, lambda: LearningRateScheduler(warmup=4), module, validates=True, max_epochs=5)
+    check_resumes(tmp_path, lambda: LearningRateScheduler(warmup=4), module, every=3, max_epochs=5)
 
 
 def test_a_sequence_of_schedulers_resumes(tmp_path: Path) -> None:

@@ -232,6 +232,22 @@ def test_a_validation_is_repeated_before_training_goes_on(tmp_path: Path) -> Non
     assert trainer.callback_metrics["val_loss"] == pytest.approx(module.scores[-1][1])
 
 
+def test_a_validation_is_to_come_only_between_a_batch_and_it(tmp_path: Path) -> None:
+    hooks = ("on_train_start", "on_train_batch_start", "on_before_zero_grad", "on_validation_end", "on_train_end")
+    after = Looks(trainer_access.validation_is_to_come, "on_train_batch_end")
+    others = [Looks(trainer_access.validation_is_to_come, hook) for hook in hooks]
+    make_trainer(tmp_path, after, *others, max_epochs=1, val_check_interval=2).fit(Tiny(), loader(5))
+    assert after.seen == [False, True, False, True, False]
+    assert not any(any(look.seen) for look in others)
+    assert all(look.seen for look in others)
+
+
+def test_the_latest_batch_is_counted_through_the_run(tmp_path: Path) -> None:
+    looks = Looks(trainer_access.latest_batch, "on_train_batch_end", "on_validation_end")
+    make_trainer(tmp_path, looks).fit(Tiny(), loader(2))
+    assert looks.seen == [0, 1, 1, 2, 3, 3]
+
+
 @pytest.mark.parametrize(
     ("settings", "found"),
     [
