@@ -215,3 +215,31 @@ def test_a_second_fit_with_a_longer_loader_is_measured_anew(tmp_path: Path, stra
     trainer.fit_loop.max_epochs = 4
     trainer.fit(module, DataLoader(Rows(5)))
     assert stranger.group() == expected(callback, 20)
+
+
+def test_data_is_made_in_the_hooks_that_come_before_its_length_is_asked_for(tmp_path: Path, stranger: Stranger) -> None:
+    class Makes(Tiny):
+        """Makes its rows in one of its hooks."""
+
+        def __init__(self, hook: str) -> None:
+            super().__init__()
+            self.hook = hook
+
+        def setup(self, stage: str) -> None:
+            self.make("setup")
+
+        def on_fit_start(self) -> None:
+            self.make("on_fit_start")
+
+        def make(self, hook: str) -> None:
+            if hook == self.hook:
+                self.rows = Rows(6)
+
+        def train_dataloader(self) -> Any:
+            return DataLoader(self.rows)
+
+    callback = LearningRateScheduler(Cosine())
+    make_trainer(tmp_path, callback, stranger).fit(Makes("setup"))
+    assert stranger.group() == resolved(12, 6, main=Cosine())
+    with pytest.raises(AttributeError, match="no attribute 'rows'"):
+        make_trainer(tmp_path, callback).fit(Makes("on_fit_start"))
