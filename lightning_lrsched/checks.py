@@ -90,5 +90,5 @@ def check_flag(name: str, value: object, example: str) -> bool:
 def check_list(name: str, value: object, what: str, example: str) -> tuple[object, ...]:
     """Return ``value`` as a non-empty tuple, or raise the refusal that names it."""
     if isinstance(value, str | bytes) or not isinstance(value, Sequence) or not value:
-        raise refusal(name, value, f"a list of at least one of {what}", example)
+        raise refusal(name, value, f"a list of {what}, at least one", example)
     return tuple(value)

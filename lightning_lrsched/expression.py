@@ -128,7 +128,8 @@ def _parse(text: str) -> object:
     try:
         node: ast.expr = ast.parse(text.strip(), mode="eval").body
     except _UNREADABLE as error:
-        raise refusal("schedule", text, f"a call of one of {_names()}", _EXAMPLE) from error
+        allowed = "a call as in Python, with quotes around a length that has a unit"
+        raise refusal("schedule", text, allowed, _EXAMPLE) from error
     return _value(node, text)
 
 

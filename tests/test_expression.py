@@ -236,6 +236,8 @@ def test_unknown_name_lists_those_that_exist() -> None:
             "SGDR(T0='10ep')", r"SGDR: .*'T0', did you mean 'T_0'\? It takes T_0, T_mult, eta_min", id="keyword"
         ),
         pytest.param("Cosine(1, 2, 3)", r"Cosine: too many positional arguments\. It takes T_max", id="positional"),
+        pytest.param("SGDR(T_0=10ep)", r"quotes around a length that has a unit", id="unquoted"),
+        pytest.param("MultiStep(30, 60)", r"milestones = 30 .* a list of durations, at least one\.", id="no list"),
         pytest.param("Step()", r"Step: missing a required argument: 'step_size'", id="missing"),
         pytest.param("Step(5, step_size=6)", r"Step: multiple values for argument 'step_size'", id="twice"),
         pytest.param("SGDR('10ep', T_mult=0.5)", r"SGDR\.T_mult = 0\.5 is refused", id="value"),
