@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from lightning_lrsched.checks import refusal
 from lightning_lrsched.real_steps import Observer, hook_steps, moves_nothing
 from lightning_lrsched.timeline import Timeline
-from lightning_lrsched.tracks import Track, separate_tensors
+from lightning_lrsched.tracks import Track, give_back, separate_tensors
 
 MARK = "lightning_lrsched"
 
@@ -237,6 +237,7 @@ class PlannedScheduler(RealStepScheduler):
             if index < self.began_with:
                 allowed = f"at most the base lr {base:g} of parameter group {groups[index].get('name', index)!r}"
                 raise refusal("eta_min", floor, allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
+        give_back(groups, {"lr", *(track.key for track in self.tracks)})
         super().arm(real_steps)
 
     def state_dict(self) -> dict[str, Any]:

@@ -174,6 +174,15 @@ def write_value(group: Group, key: str, value: float) -> None:
         group["betas"] = (value, *group["betas"][1:])
 
 
+def give_back(groups: list[Group], scheduled: set[str]) -> None:
+    """Give values that another plan has scheduled, and none does now, back what the groups were given."""
+    for group in groups:
+        for name in [name for name in group if name.startswith("initial_")]:
+            key = name.removeprefix("initial_")
+            if key not in scheduled and (key in group or (key == "momentum" and "betas" in group)):
+                write_value(group, key, group.pop(name))
+
+
 def separate_tensors(groups: list[Group]) -> None:
     """Give each group tensors of its own: torch hands the same one, its default, to every group without a value."""
     seen: set[int] = set()

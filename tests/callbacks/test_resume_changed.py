@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from torch.optim import SGD
+from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 from torch.utils.data import DataLoader
 
@@ -262,6 +262,23 @@ def test_a_changed_scheduler_of_the_module_can_be_refused(tmp_path: Path) -> Non
     with pytest.raises(MisconfigurationException, match="main: 'OneCycleLR' -> 'StepLR'"):
         make_trainer(tmp_path, callback).fit(module, ckpt_path=path)
     assert module.batches == 0
+
+
+@pytest.mark.parametrize(
+    ("configure", "key"),
+    [
+        pytest.param(lambda module: SGD(module.parameters(), lr=LR, momentum=0.9), "momentum", id="momentum"),
+        pytest.param(lambda module: Adam(module.parameters(), lr=LR, betas=(0.9, 0.99)), "betas", id="betas"),
+        pytest.param(lambda module: SGD(module.parameters(), lr=LR, weight_decay=0.1), "weight_decay", id="decay"),
+    ],
+)
+def test_what_the_new_plan_does_not_schedule_is_as_it_was_given(tmp_path: Path, configure: Any, key: str) -> None:
+    before = Plan(OneCycle(cycle_momentum=key != "weight_decay"), others={"weight_decay": Linear(end_factor=3.0)})
+    path = saved(tmp_path, LearningRateScheduler(before, total_steps=20), module=Tiny(configure))
+    trainer, module = make_trainer(tmp_path, LearningRateScheduler(Cosine())), Tiny(configure)
+    with pytest.warns(UserWarning, match=r"main: OneCycle.* -> Cosine"):
+        trainer.fit(module, ckpt_path=path)
+    assert trainer.optimizers[0].param_groups[0][key] == configure(module).param_groups[0][key]
 
 
 def test_a_plan_that_does_not_depend_on_the_length_resumes_silently(tmp_path: Path, stranger: Stranger) -> None:
