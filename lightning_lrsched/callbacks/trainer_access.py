@@ -279,6 +279,7 @@ def repeat_validation(trainer: pl.Trainer) -> None:
     trainer.validating = True
     loop.restarting = False
     loop.run()
+    loop._has_run = False  # the epoch loop takes it for its own, and an epoch without a length for over
     trainer.training = True
     connector._first_loop_iter = first
 

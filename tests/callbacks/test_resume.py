@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim import lr_scheduler as torch_schedulers
+from torch.utils.data import DataLoader
 
 from lightning_lrsched import (
     SGDR,
@@ -24,7 +25,7 @@ from lightning_lrsched import (
     Step,
     TorchScheduler,
 )
-from tests.callbacks.models import LR, Stranger, Tiny, loader, make_trainer, two_groups
+from tests.callbacks.models import LR, Stranger, Stream, Tiny, loader, make_trainer, two_groups
 from tests.callbacks.test_real_steps import Gan
 
 FIT: dict[str, Any] = {"max_epochs": 3, "val_check_interval": 3, "accumulate_grad_batches": 2}
@@ -124,6 +125,24 @@ def test_a_validation_that_was_still_to_come_is_made_up_for_once(tmp_path: Path)
     leg("rest", rest, validations, path=tmp_path / "step=10.ckpt")
     assert rest.group() == whole.group()[10:]
     assert validations.steps == first.steps == [10, 20, 30]
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+@pytest.mark.parametrize("ours", ["plateau", "cycles"])
+def test_a_stream_trains_on_after_a_validation_that_was_made_up_for(tmp_path: Path, ours: str) -> None:
+    def leg(name: str, *more: Callback, path: Path | None = None) -> list[float]:
+        stranger = Stranger()
+        callbacks: list[Callback] = [LearningRateScheduler(Plateau(patience=0))]
+        if ours == "cycles":
+            callbacks = [LearningRateScheduler(SGDR(10)), CycleCheckpoint("val_loss", dirpath=tmp_path / name)]
+        trainer = make_trainer(tmp_path, *callbacks, *more, stranger, max_epochs=3)
+        trainer.fit(Tiny(score=float), DataLoader(Stream(10)), ckpt_path=path)
+        return stranger.group()
+
+    saves = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=10, save_top_k=-1)
+    whole = leg("whole", saves)
+    assert leg("rest", path=tmp_path / "step=10.ckpt") == whole[10:]
+    assert len(whole) == 30
 
 
 def test_a_weight_decay_resumes(tmp_path: Path) -> None:
