@@ -377,8 +377,10 @@ class MLflowTracker(Callback):
             counter.disarm()
         self._counters.clear()
         if session is not None:
-            self.left = session.close(status)
-            self._latest = session.earlier
+            try:
+                session.close(status)
+            finally:
+                self.left, self._latest = session.left, session.earlier
 
 
 def _now() -> int:

@@ -63,6 +63,7 @@ class Session:
         """Begin to deliver; the run itself is opened in the writer's thread."""
         import_store(target.uri)
         self.target = target
+        self.left: Left | None = None
         self._options = options
         self._tell = tell
         self._before: Fit | None = None
@@ -83,30 +84,38 @@ class Session:
         target = self.target
         return Earlier(self.run_id, target.token, masked(target.uri), target.experiment, target.experiment_id)
 
-    def close(self, status: str) -> Left | None:
-        """Deliver the rest and end the run; what is not taken in time is told, with the command that delivers it."""
-        writer, timeout, begin = self.writer, self._options.flush_timeout, time.monotonic()
+    def close(self, status: str) -> None:
+        """Deliver the rest and end the run; what is not taken in time, or before ctrl-C, is told and `left`."""
+        begin = time.monotonic()
         self.sink.batch_size = MOST_POINTS  # no step waits any more
-        if writer.close(timeout, status):
+        try:
+            self.writer.close(self._options.flush_timeout, status)
+        finally:
+            self._account(time.monotonic() - begin)
+
+    def _account(self, waited: float) -> None:
+        """Tell what the store has not taken in so many seconds, with the command that delivers it."""
+        writer, timeout = self.writer, self._options.flush_timeout
+        if writer.done:
             if writer.infinite_values:
                 self._tell(f"MLflow takes no infinite values: {_counted(writer.infinite_values)} were left out")
             if writer.unpacked:
                 self._tell(f"schedule/steps lacks some steps ({writer.unpacked}); MLflow has every point")
-            return None
-        reason = (writer.reason or "it does not answer").rstrip(".")
-        within = f" in {timeout:g} s (flush_timeout)" if time.monotonic() - begin >= timeout else ""
+            return
+        late = waited >= timeout
+        reason = (writer.reason or ("it does not answer" if late else "the waiting was interrupted")).rstrip(".")
+        within = f" in {timeout:g} s (flush_timeout)" if late else ""
         message = f"MLflow has not taken everything{within}: {reason}."
-        if self._spool is not None:
-            message += (
-                f" The rest is kept in {self._spool.folder}. Deliver it with: lrsched replay {self._spool.folder}"
-            )
-        lost = bool(writer.journal.dropped) or self._spool is None or writer.journal.refused
+        folder = None if self._spool is None else self._spool.folder
+        if folder is not None:
+            message += f" The rest is kept in {folder}. Deliver it with: lrsched replay {folder}"
+        lost = bool(writer.journal.dropped) or folder is None or writer.journal.refused
         if lost:
             message += " What could not be written to the spool was in memory alone, and is lost"
         if writer.journal.dropped:
             message += f"; for {writer.journal.dropped} steps there was no room in memory either"
+        self.left = Left(folder, lost)
         self._tell(message)
-        return Left(None if self._spool is None else self._spool.folder, lost)
 
     def _make_spool(self) -> Spool | None:
         """Return a spool, or None, told, where none can be written."""

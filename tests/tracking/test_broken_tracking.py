@@ -1,6 +1,9 @@
 """Tracking that fails, hangs or is elsewhere: the fit finishes, with one warning, in bounded time."""
 
+import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,8 @@ import pytest
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.tracking import writer
+from lightning_lrsched.tracking.session import Left
+from lightning_lrsched.tracking.spool import Spool
 from tests.callbacks.models import Stranger, Tiny, expected, make_trainer
 from tests.tracking.sinks import Fails, Hangs, Keeps, json_lines, lines_of
 
@@ -122,6 +127,25 @@ def test_what_was_in_memory_alone_is_told_to_be_lost(tmp_path: Path) -> None:
     assert ours(told)[-1].endswith("What could not be written to the spool was in memory alone, and is lost")
     assert tracker.left is not None
     assert tracker.left.lost
+
+
+def test_what_ctrl_c_leaves_at_the_end_of_a_fit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning ignores a second ctrl-C, and exits; a notebook goes on, and the spool must not stay in use there."""
+    sink, tracker = Hangs(), MLflowTracker(flush_timeout=30)
+    monkeypatch.setattr("lightning_lrsched.tracking.session.sink_for", lambda *_: sink)
+    pressed = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+    monkeypatch.setattr(Tiny, "on_train_end", lambda self: pressed.start(), raising=False)
+    before, begin = signal.getsignal(signal.SIGINT), time.monotonic()
+    with pytest.raises(SystemExit), pytest.warns(UserWarning, match="rest is kept") as told:
+        make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker).fit(Tiny())
+    signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - begin < 20
+    (spool,) = (tmp_path / "lrsched_spool").iterdir()
+    assert tracker.left == Left(spool, lost=False)
+    (text,) = ours(told)
+    assert text.startswith(f"MLflow has not taken everything: the waiting was interrupted. The rest is kept in {spool}")
+    sink.released.set()
+    Spool.open(spool, patience=10).release()
 
 
 def test_a_reason_with_a_password_is_told_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
