@@ -232,7 +232,7 @@ class MLflowTracker(Callback):
         self.left = None
         if not is_smoke_test(trainer):
             check_installed()
-            if not any(hasattr(logger, "run_id") for logger in trainer.loggers):
+            if self.tracking_uri is None and not any(hasattr(logger, "run_id") for logger in trainer.loggers):
                 check_uri("MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI", ""))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

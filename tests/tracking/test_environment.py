@@ -214,3 +214,9 @@ def test_a_store_that_mlflow_does_not_know_is_refused_before_training(
 )
 def test_every_store_of_mlflow_is_known(known: str) -> None:
     assert MLflowTracker(known).tracking_uri == known
+
+
+def test_a_variable_that_is_not_read_refuses_no_fit(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "localhost:5000")
+    fit(tmp_path, MLflowTracker(uri))
+    assert len(history(uri, only_run(uri), LRS)) == 20
