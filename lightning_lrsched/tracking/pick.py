@@ -126,7 +126,8 @@ def check_uri(name: str, uri: str) -> None:
     """
     kind = urlsplit(uri).scheme.partition("+")[0]
     drive = len(kind) == 1  # C:\\runs
-    if not drive and kind not in (*_STORES, *entry_points(group="mlflow.tracking_store").names):
+    address = not kind and ":" in uri.partition("/")[0]  # 127.0.0.1:5000
+    if address or (not drive and kind not in (*_STORES, *entry_points(group="mlflow.tracking_store").names)):
         raise ValueError(
             f"{name} = {masked(uri)!r} is refused: it must be a URI of a store of MLflow's. For example: "
             "'http://localhost:5000', 'sqlite:///mlflow.db' or 'postgresql+psycopg2://user@host/database'"

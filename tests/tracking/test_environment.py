@@ -196,7 +196,7 @@ def test_windows_is_refused_with_what_works_there(monkeypatch: pytest.MonkeyPatc
         MLflowTracker()
 
 
-@pytest.mark.parametrize("given", ["localhost:5000", "htp://ann:s3cret@host"])
+@pytest.mark.parametrize("given", ["localhost:5000", "127.0.0.1:5000", "htp://ann:s3cret@host"])
 def test_a_store_that_mlflow_does_not_know_is_refused_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
