@@ -163,13 +163,14 @@ class Spool:
             _unlock(self.folder, *fds)
 
     def remove(self) -> None:
-        """Remove the folder, and the one around it when that was the last."""
+        """Remove the folder; when that was the last, the one around it too, unless the user has named it."""
         with suppress(OSError):
             (self.folder / _MANIFEST).unlink()  # from here on it is no spool, for whoever waits for it
         self.release()
         shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):
-            self.folder.parent.rmdir()
+        if self.folder.parent.name == FOLDER:
+            with suppress(OSError):
+                self.folder.parent.rmdir()
 
     def written(self) -> int:
         """Return when the journal was last written to, in milliseconds since the epoch: when the fit ended."""

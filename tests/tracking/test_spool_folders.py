@@ -86,6 +86,14 @@ def test_the_end_of_another_fit_may_remove_the_folder_around_it(
     assert removed == [made.folder]
 
 
+def test_a_folder_that_the_user_has_named_stays(uri: str, tmp_path: Path) -> None:
+    named = tmp_path / "scratch"
+    named.mkdir()
+    make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), MLflowTracker(uri, spool_dir=named)).fit(Tiny())
+    assert list(named.iterdir()) == []
+    assert only_run(uri).info.status == "FINISHED"
+
+
 def test_a_spool_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_spool(tmp_path)
     made.release()

@@ -19,7 +19,7 @@ from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.journal import Journal
 from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
 from lightning_lrsched.tracking.sink import Point, Sink
-from lightning_lrsched.tracking.spool import Spool
+from lightning_lrsched.tracking.spool import FOLDER, Spool
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
 from tests.tracking.sinks import Fails, Hangs, Keeps
@@ -39,7 +39,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["on disk", "in memory"])
 def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Spool | None:
-    return make_spool(tmp_path / "spools") if request.param == "on disk" else None
+    return make_spool(tmp_path / FOLDER) if request.param == "on disk" else None
 
 
 def make(sink: Sink, spool: Spool | None, told: list[str] | None = None, every: float = 0.01, **more: Any) -> Writer:
@@ -62,7 +62,7 @@ def test_all_arrives_in_order_and_the_spool_is_gone(spool: Spool | None, tmp_pat
     assert made.close(10, "FINISHED")
     assert [point.step for point in sink.points if point.key == LRS] == list(range(2_500))
     assert sink.status == "FINISHED"
-    assert not (tmp_path / "spools").exists()
+    assert not (tmp_path / FOLDER).exists()
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
