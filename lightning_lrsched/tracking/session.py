@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from lightning_lrsched.masking import masked
+from lightning_lrsched.masking import masked, reason_of
 from lightning_lrsched.tracking.background import Pace
 from lightning_lrsched.tracking.last_fit import Fit
 from lightning_lrsched.tracking.mlflow_client import import_store
@@ -184,11 +184,11 @@ class Session:
             try:
                 deliver_rest(spool, sink, delivery)
             except Exception as refused:  # whatever a store, a disk or a network can raise
-                raise SpoolError(str(refused).strip() or type(refused).__name__) from refused
+                raise SpoolError(reason_of(refused)) from refused
             spool.remove()
         except SpoolError as left:
             self._left_alone.add(folder)
-            why = f"An earlier fit of this run has left something in {folder}: {str(left).splitlines()[0]}."
+            why = f"An earlier fit of this run has left something in {folder}: {reason_of(left)}."
             self._tell(f"{why} Deliver it with: lrsched replay {folder}")
         finally:
             spool.release()

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_lrsched.masking import masked
+from lightning_lrsched.masking import reason_of
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.background import Pace, seldom_collected, soon_interrupted, wait_while_computing
 from lightning_lrsched.tracking.delivery import Delivery
@@ -284,7 +284,7 @@ class Writer:
 
     def _note_failure(self, failure: Exception) -> None:
         """Tell the first failure, and remember why."""
-        self.reason = masked((str(failure).strip() or type(failure).__name__).splitlines()[0])
+        self.reason = reason_of(failure)
         if not self._failing:
             self._failing = True
             with suppress(Warning):  # where warnings are errors: this thread must go on

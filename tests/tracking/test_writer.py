@@ -318,6 +318,16 @@ def test_only_the_first_line_of_a_reason_is_told_without_its_password(spool: Spo
     assert told == ["Tracking fails, training goes on: no http://***@host/"]
 
 
+def test_the_reason_of_a_database_is_told_and_not_the_remark_before_it(spool: Spool | None) -> None:
+    told: list[str] = []
+    remark = "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block)"
+    reason = "(sqlite3.OperationalError) attempt to write a readonly database"
+    made = make(Fails(times=1, reason=f"{remark}\n{reason}\n[SQL: INSERT INTO runs]"), spool, told)
+    record(made, 1)
+    made.close(10, "FINISHED")
+    assert told == [f"Tracking fails, training goes on: {reason}"]
+
+
 def test_closing_waits_no_longer_than_it_is_told(spool: Spool | None) -> None:
     sink = Hangs()
     made = make(sink, spool)
