@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 
 from lightning_lrsched.masking import masked, reason_of
 from lightning_lrsched.tracking.background import Pace
@@ -108,7 +109,7 @@ class Session:
         message = f"MLflow has not taken everything{within}: {reason}."
         folder = None if self._spool is None else self._spool.folder
         if folder is not None:
-            message += f" The rest is kept in {folder}. Deliver it with: lrsched replay {folder}"
+            message += f" The rest is kept in {folder}. Deliver it with: lrsched replay {quote(str(folder))}"
         lost = bool(writer.journal.dropped) or folder is None or writer.journal.refused
         if lost:
             message += " What could not be written to the spool was in memory alone, and is lost"
@@ -189,7 +190,7 @@ class Session:
         except SpoolError as left:
             self._left_alone.add(folder)
             why = f"An earlier fit of this run has left something in {folder}: {reason_of(left)}."
-            self._tell(f"{why} Deliver it with: lrsched replay {folder}")
+            self._tell(f"{why} Deliver it with: lrsched replay {quote(str(folder))}")
         finally:
             spool.release()
 

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from lightning_lrsched.tracking.journal import segment_path, segments
@@ -134,7 +135,8 @@ class Spool:
             return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise SpoolError(
-                f"{path} is not whole ({error}), as after a crash of the machine; to go on without it: rm {path}"
+                f"{path} is not whole ({error}), as after a crash of the machine; to go on without it: "
+                f"rm {quote(str(path))}"
             ) from error
 
     def mark(self, segment: int, offset: int) -> None:

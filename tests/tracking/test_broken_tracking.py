@@ -1,6 +1,7 @@
 """Tracking that fails, hangs or is elsewhere: the fit finishes, with one warning, in bounded time."""
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -49,6 +50,14 @@ def test_a_sink_that_always_fails_is_told_when_it_begins_and_at_the_end(
     (spool,) = (tmp_path / "lrsched_spool").iterdir()
     assert ours(told)[1].endswith(f"disk full. The rest is kept in {spool}. Deliver it with: lrsched replay {spool}")
     assert seconds < 10
+
+
+def test_the_command_that_is_told_is_one_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "My Drive"
+    with pytest.warns(UserWarning, match="Tracking fails|rest is kept") as told:
+        fit(root, monkeypatch, Fails())
+    (spool,) = (root / "lrsched_spool").iterdir()
+    assert shlex.split(ours(told)[1].partition("Deliver it with: ")[2]) == ["lrsched", "replay", str(spool)]
 
 
 def test_a_sink_that_hangs_is_told_once_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,12 +53,12 @@ def test_a_record_in_which_a_crash_has_left_zeros_is_left_out(uri: str, tmp_path
 
 
 def test_a_task_that_is_refused_keeps_nothing_else_waiting(uri: str, tmp_path: Path) -> None:
-    folder = left(tmp_path, uri, steps=10)
+    folder = left(tmp_path / "My Drive", uri, steps=10)
     refused = Spool.open(folder)
     refused.write("tasks/000000.json", tasks.describe({"not/../a//name": "x"}, {}))
     refused.release()
     for _ in range(2):
-        with pytest.raises(SpoolError, match=f"to go on without it: rm {folder}/tasks/000000.json"):
+        with pytest.raises(SpoolError, match=f"to go on without it: rm '{folder}/tasks/000000.json'"):
             replay(folder)
         run = only_run(uri)
         assert run.info.status == "FINISHED"
