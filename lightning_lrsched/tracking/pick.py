@@ -21,7 +21,7 @@ from lightning_lrsched.tracking.mlflow_sink import MlflowSink
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
@@ -42,7 +42,7 @@ class Earlier:
         token: the tag by which it can be found.
         uri: its store, without credentials.
         experiment: name of its experiment; None where the run was not ours, or only the id is known.
-        experiment_id: id of its experiment, where it was given by that.
+        experiment_id: id of its experiment; None where the run was not ours, or only the name is known.
     """
 
     run_id: str | None
@@ -192,7 +192,7 @@ def sink_for(
     request_timeout: float,
     fit: Fit,
     tell: Callable[[str], None],
-    opened: Callable[[str, str, Fit | None], None] = lambda run_id, experiment, before: None,
+    opened: Callable[[str, "Experiment", Fit | None], None] = lambda run_id, experiment, before: None,
 ) -> LateSink:
     """Return the sink of a run. It is opened by who writes first, so that a server that hangs keeps nobody waiting.
 
@@ -201,8 +201,7 @@ def sink_for(
         request_timeout: seconds a request may take.
         fit: this fit: the run will know it as the last one that wrote to it.
         tell: called with a message when a run cannot be gone on with.
-        opened: called, when it is open, with the run's id, the name of its experiment, and the fit that was its last
-            one until now.
+        opened: called, when it is open, with the run's id, its experiment, and the fit that was its last one until now.
     """
 
     def open_sink() -> MlflowSink:
@@ -211,7 +210,7 @@ def sink_for(
         assert run_id is not None
         run = client.get_run(run_id)
         known = last_fit(run)
-        opened(run_id, client.get_experiment(run.info.experiment_id).name, known)
+        opened(run_id, client.get_experiment(run.info.experiment_id), known)
         if fit.is_last(known):  # else a later one went on with the run before this one reached the store
             note_last_fit(client, run_id, fit)
             if target.resume:  # after the note: by it an earlier fit that is about to end the run leaves it alone
@@ -225,8 +224,8 @@ def sink_for(
 
 
 def find_experiment(client: "MlflowClient", name: str | None, experiment_id: str | None) -> str | None:
-    """Return the id of an experiment that is given by its name or its id; None if there is none of that name."""
-    if experiment_id is not None or name is None:
+    """Return the id of an experiment that is given by its name, or else its id; None if there is none of that name."""
+    if name is None:
         return experiment_id
     found = client.get_experiment_by_name(name)
     return None if found is None else str(found.experiment_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from lightning_lrsched.masking import masked, reason_of
 from lightning_lrsched.tracking.background import Pace
@@ -17,6 +18,9 @@ from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import deliver_points, deliver_rest, known_steps
 from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, SpoolInUse, fit_of, read_manifest, spools
 from lightning_lrsched.tracking.writer import Settings, Writer
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
 
 _MOST_TOLD = 3  # keys that a message names
 
@@ -68,6 +72,7 @@ class Session:
         self._options = options
         self._tell = tell
         self._before: Fit | None = None
+        self._experiment: Experiment | None = None  # of the run, once that is open
         self._left_alone: set[Path] = set()  # spools of earlier fits that were tried, and told
         self._spool = self._make_spool()
         fit = Fit(target.token, _now()) if self._spool is None else self._spool.fit
@@ -82,8 +87,10 @@ class Session:
     @property
     def earlier(self) -> Earlier:
         """What a checkpoint keeps of this session."""
-        target = self.target
-        return Earlier(self.run_id, target.token, masked(target.uri), target.experiment, target.experiment_id)
+        target, known = self.target, self._experiment if self.target.owned else None
+        name = target.experiment if known is None else str(known.name)
+        number = target.experiment_id if known is None else str(known.experiment_id)
+        return Earlier(self.run_id, target.token, masked(target.uri), name, number)
 
     def close(self, status: str) -> None:
         """Deliver the rest and end the run; what is not taken in time, or before ctrl-C, is told and `left`."""
@@ -144,12 +151,12 @@ class Session:
         earlier = self.target.earlier
         return earlier is not None and (self.target.resume or earlier.run_id == self.target.run_id)
 
-    def _note_run(self, run_id: str, experiment: str, before: Fit | None) -> None:
+    def _note_run(self, run_id: str, experiment: "Experiment", before: Fit | None) -> None:
         """Have the spool say which run it is of, and keep which fit wrote to it before."""
-        self._before = before
+        self._before, self._experiment = before, experiment
         if self._spool is not None:
             with suppress(OSError):  # a full disk has been told by the journal
-                self._spool.note(run_id=run_id, experiment_found=experiment)
+                self._spool.note(run_id=run_id, experiment_found=experiment.name)
 
     def _prepare(self, pace: Pace) -> Mapping[str, int]:
         """Deliver what the fits before have left of the same run, and return what the run has then."""

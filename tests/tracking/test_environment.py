@@ -91,6 +91,15 @@ def test_a_fit_is_resumed_in_the_experiment_of_an_id(uri: str, tmp_path: Path, s
     assert [step for step, _ in history(uri, run, LRS)] == list(range(30))
 
 
+@pytest.mark.parametrize("ways", [("study", None), (None, "study")], ids=["by name, then by id", "by id, then by name"])
+def test_a_fit_is_resumed_in_its_run_however_its_experiment_is_named(
+    uri: str, tmp_path: Path, study: str, ways: tuple[str | None, str | None]
+) -> None:
+    first, second = (MLflowTracker(experiment=way) for way in ways)
+    train(tmp_path, second, ckpt_path=stopped(tmp_path, first))
+    assert only_run(uri).info.experiment_id == study
+
+
 def test_a_run_that_was_never_opened_is_opened_by_the_replay(
     uri: str, tmp_path: Path, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
