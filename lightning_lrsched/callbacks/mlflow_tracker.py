@@ -229,7 +229,7 @@ class MLflowTracker(Callback):
             ValueError: if MLFLOW_TRACKING_URI is to be used, and MLflow has no store for it.
         """
         self._opened = not trainer.is_global_zero or is_smoke_test(trainer)
-        self.left = None
+        self.left = self._latest = None
         if not is_smoke_test(trainer):
             check_installed()
             if self.tracking_uri is None and not any(hasattr(logger, "run_id") for logger in trainer.loggers):
