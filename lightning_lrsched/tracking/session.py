@@ -115,10 +115,14 @@ class Session:
         within = f" in {timeout:g} s (flush_timeout)" if late else ""
         message = f"MLflow has not taken everything{within}: {reason}."
         folder = None if self._spool is None else self._spool.folder
-        if folder is not None:
+        removed = folder is not None and not folder.exists()
+        if removed:
+            message += " Somebody has removed the spool: what MLflow has not taken is lost"
+            folder = None
+        elif folder is not None:
             message += f" The rest is kept in {folder}. Deliver it with: lrsched replay {quote(str(folder))}"
         lost = bool(writer.journal.dropped) or folder is None or writer.journal.refused
-        if lost:
+        if lost and not removed:
             message += " What could not be written to the spool was in memory alone, and is lost"
         if writer.journal.dropped:
             message += f"; for {writer.journal.dropped} steps there was no room in memory either"
