@@ -142,8 +142,15 @@ def test_what_ctrl_c_leaves_at_the_end_of_a_fit_is_told(tmp_path: Path, monkeypa
     """Lightning ignores a second ctrl-C, and exits; a notebook goes on, and the spool must not stay in use there."""
     sink, tracker = Hangs(), MLflowTracker(flush_timeout=30)
     monkeypatch.setattr("lightning_lrsched.tracking.session.sink_for", lambda *_: sink)
-    pressed = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
-    monkeypatch.setattr(Tiny, "on_train_end", lambda self: pressed.start(), raising=False)
+
+    def press() -> None:
+        while tracker._session is not None:  # until the end of the fit waits
+            time.sleep(0.01)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    monkeypatch.setattr(Tiny, "on_train_end", lambda self: pressing.start(), raising=False)
     before, begin = signal.getsignal(signal.SIGINT), time.monotonic()
     with pytest.raises(SystemExit), pytest.warns(UserWarning, match="rest is kept") as told:
         make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker).fit(Tiny())
