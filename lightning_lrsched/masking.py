@@ -38,6 +38,19 @@ def masked(text: str) -> str:
     return _OPTION.sub(rf"\1{_HIDDEN}", _USER.sub(f"{_HIDDEN}@", text))
 
 
+def reason_of(failure: BaseException) -> str:
+    r"""Return in one line why something failed, without the credentials of its URIs.
+
+    SQLAlchemy may put a line of its own before that, which says nothing of it.
+
+    >>> reason_of(OSError("(raised as a result of autoflush; ...)\nattempt to write a readonly database\n[SQL"))
+    'attempt to write a readonly database'
+    """
+    lines = [line.strip() for line in masked(str(failure)).splitlines()]
+    said = (line for line in lines if line and not line.startswith("(raised as a result of "))
+    return next(said, type(failure).__name__)
+
+
 def masked_yaml(text: str) -> str:
     r"""Return a YAML text without the credentials of its URIs, and without the texts under keys such as ``api_key``.
 

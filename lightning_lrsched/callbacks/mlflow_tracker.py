@@ -229,10 +229,10 @@ class MLflowTracker(Callback):
             ValueError: if MLFLOW_TRACKING_URI is to be used, and MLflow has no store for it.
         """
         self._opened = not trainer.is_global_zero or is_smoke_test(trainer)
-        self.left = None
+        self.left = self._latest = None
         if not is_smoke_test(trainer):
             check_installed()
-            if not any(hasattr(logger, "run_id") for logger in trainer.loggers):
+            if self.tracking_uri is None and not any(hasattr(logger, "run_id") for logger in trainer.loggers):
                 check_uri("MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI", ""))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -377,8 +377,10 @@ class MLflowTracker(Callback):
             counter.disarm()
         self._counters.clear()
         if session is not None:
-            self.left = session.close(status)
-            self._latest = session.earlier
+            try:
+                session.close(status)
+            finally:
+                self.left, self._latest = session.left, session.earlier
 
 
 def _now() -> int:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from lightning_lrsched.cli.arguments import CommandError, check_installed, positive
-from lightning_lrsched.masking import masked
+from lightning_lrsched.masking import reason_of
 from lightning_lrsched.tracking.replay import find_spools, replay
 from lightning_lrsched.tracking.spool import SpoolError
 
@@ -54,8 +54,7 @@ def deliver(args: argparse.Namespace) -> None:
         except SpoolError as error:
             failed.append(str(error))
         except Exception as error:  # whatever a store, a disk or a network can raise
-            reason = masked((str(error).strip() or type(error).__name__).splitlines()[0])
-            failed.append(f"{folder}: {reason}. What was delivered stays; run the command again for the rest")
+            failed.append(f"{folder}: {reason_of(error)}. What was delivered stays; run the command again for the rest")
         else:
             status = f", status {done.status}" if done.status else ""
             unread = f", {done.unread} bytes of an unfinished record left out" if done.unread else ""

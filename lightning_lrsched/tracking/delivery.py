@@ -164,7 +164,11 @@ class Delivery:
         return False
 
     def _load(self) -> bool:
-        """Read on in the segment; return whether there was more."""
+        """Read on in the segment; return whether there was more.
+
+        Raises:
+            FileNotFoundError: if somebody has removed what the journal writes.
+        """
         if self._spool is None:
             return False
         try:
@@ -172,6 +176,8 @@ class Delivery:
                 file.seek(self._base + len(self._data))
                 more = file.read(_READ)
         except FileNotFoundError:
+            if self._journal is not None and self._segment <= self._journal.segment:
+                raise
             return False
         self._base += self._at
         self._data, self._at = self._data[self._at :] + more, 0

@@ -56,7 +56,7 @@ def decode(data: bytes, start: int, most: int) -> Iterator[tuple[Steps | dict[st
     """Yield what journal bytes hold from ``start`` on, each part with the offset after it.
 
     Up to ``most`` like steps come as one part. It ends before a record that is not complete: it is still being
-    written, or its process was killed.
+    written, its process was killed, or the machine crashed, which can leave zeros in it.
     """
     while start + _HEAD.size <= len(data):
         marker, kind, layout, size = _HEAD.unpack_from(data, start)
@@ -64,7 +64,11 @@ def decode(data: bytes, start: int, most: int) -> Iterator[tuple[Steps | dict[st
         if marker != _MARKER or kind not in (_NOTE, _STEP) or stop > len(data):
             return
         if kind == _NOTE:
-            yield json.loads(data[start + _HEAD.size : stop]), stop
+            try:
+                fields = json.loads(data[start + _HEAD.size : stop])
+            except ValueError:
+                return
+            yield fields, stop
         else:
             steps, stop = _like_steps(data, start, size, most)
             yield steps._replace(layout=layout), stop

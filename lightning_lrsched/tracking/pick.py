@@ -1,6 +1,7 @@
 """Which run to write to: the trainer's own MLFlowLogger's, one that the user has open, an earlier one, or a new one."""
 
 import os
+import re
 import sys
 import time
 import uuid
@@ -10,7 +11,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from lightning_lrsched.masking import masked
 from lightning_lrsched.tracking.last_fit import Fit, last_fit, note_last_fit
@@ -20,12 +21,13 @@ from lightning_lrsched.tracking.mlflow_sink import MlflowSink
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
 _STORES = ("", "file", "http", "https", "databricks", "sqlite", "postgresql", "mysql", "mssql")
 _NO_PATHS = ("databricks", "databricks-uc", "uc")  # what MLflow takes for a store without a scheme
+_READ_AS_URL = re.compile(r"%(?=[0-9A-Fa-f]{2})|\?")  # what SQLAlchemy does not take for a letter of a file's name
 TOKEN = "lrsched.fit"
 RESUMED_FROM = "lrsched.resumed_from"
 PARENT = "mlflow.parentRunId"  # by it MLflow shows a run as the child of another
@@ -40,7 +42,7 @@ class Earlier:
         token: the tag by which it can be found.
         uri: its store, without credentials.
         experiment: name of its experiment; None where the run was not ours, or only the id is known.
-        experiment_id: id of its experiment, where it was given by that.
+        experiment_id: id of its experiment; None where the run was not ours, or only the name is known.
     """
 
     run_id: str | None
@@ -126,7 +128,8 @@ def check_uri(name: str, uri: str) -> None:
     """
     kind = urlsplit(uri).scheme.partition("+")[0]
     drive = len(kind) == 1  # C:\\runs
-    if not drive and kind not in (*_STORES, *entry_points(group="mlflow.tracking_store").names):
+    address = not kind and ":" in uri.partition("/")[0]  # 127.0.0.1:5000
+    if address or (not drive and kind not in (*_STORES, *entry_points(group="mlflow.tracking_store").names)):
         raise ValueError(
             f"{name} = {masked(uri)!r} is refused: it must be a URI of a store of MLflow's. For example: "
             "'http://localhost:5000', 'sqlite:///mlflow.db' or 'postgresql+psycopg2://user@host/database'"
@@ -189,7 +192,7 @@ def sink_for(
     request_timeout: float,
     fit: Fit,
     tell: Callable[[str], None],
-    opened: Callable[[str, str, Fit | None], None] = lambda run_id, experiment, before: None,
+    opened: Callable[[str, "Experiment", Fit | None], None] = lambda run_id, experiment, before: None,
 ) -> LateSink:
     """Return the sink of a run. It is opened by who writes first, so that a server that hangs keeps nobody waiting.
 
@@ -198,8 +201,7 @@ def sink_for(
         request_timeout: seconds a request may take.
         fit: this fit: the run will know it as the last one that wrote to it.
         tell: called with a message when a run cannot be gone on with.
-        opened: called, when it is open, with the run's id, the name of its experiment, and the fit that was its last
-            one until now.
+        opened: called, when it is open, with the run's id, its experiment, and the fit that was its last one until now.
     """
 
     def open_sink() -> MlflowSink:
@@ -208,7 +210,7 @@ def sink_for(
         assert run_id is not None
         run = client.get_run(run_id)
         known = last_fit(run)
-        opened(run_id, client.get_experiment(run.info.experiment_id).name, known)
+        opened(run_id, client.get_experiment(run.info.experiment_id), known)
         if fit.is_last(known):  # else a later one went on with the run before this one reached the store
             note_last_fit(client, run_id, fit)
             if target.resume:  # after the note: by it an earlier fit that is about to end the run leaves it alone
@@ -222,8 +224,8 @@ def sink_for(
 
 
 def find_experiment(client: "MlflowClient", name: str | None, experiment_id: str | None) -> str | None:
-    """Return the id of an experiment that is given by its name or its id; None if there is none of that name."""
-    if experiment_id is not None or name is None:
+    """Return the id of an experiment that is given by its name, or else its id; None if there is none of that name."""
+    if name is None:
         return experiment_id
     found = client.get_experiment_by_name(name)
     return None if found is None else str(found.experiment_id)
@@ -302,7 +304,10 @@ def _absolute(uri: str) -> str:
     """
     scheme, found, path = uri.partition("sqlite:///")
     if found and not scheme:
-        return uri if path.startswith((":memory:", "file:")) else f"sqlite:///{Path(path).absolute()}"
+        if path.startswith(("/", ":memory:", "file:")):
+            return uri
+        here = _READ_AS_URL.sub(lambda sign: quote(sign[0]), str(Path.cwd()))
+        return f"sqlite:///{Path(here, path)}"
     if uri.startswith("file:") and not uri.startswith("file:/"):
         return f"file:{Path(uri.removeprefix('file:')).absolute()}"
     return uri if ":" in uri or uri in _NO_PATHS else str(Path(uri).absolute())

@@ -153,7 +153,9 @@ def _names(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     names: list[str] = []
     for index, group in enumerate(groups):
         name = str(group.get("name", index))
-        names.append(f"{name}#{index}" if name in names else name)
+        while name in names:
+            name = f"{name}#{index}"
+        names.append(name)
     return names
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.masking import masked
@@ -144,7 +145,7 @@ def deliver_rest(spool: Spool, sink: MlflowSink, delivery: Delivery) -> None:
             if not (gone or sink.is_final(failure)):
                 raise
             why = f"{getattr(failure, 'filename', None) or failure} is not there any more" if gone else failure
-            refused.append(f"{why}; to go on without it: rm {path}")
+            refused.append(f"{why}; to go on without it: rm {quote(str(path))}")
         else:
             path.unlink()
     title, picture = spool.manifest.get("title", "learning rate"), spool.manifest.get("picture", "lr.png")
@@ -154,7 +155,7 @@ def deliver_rest(spool: Spool, sink: MlflowSink, delivery: Delivery) -> None:
         sink.upload(path, tasks.STEPS_FOLDER)
     if delivery.damaged:
         names = ", ".join(sorted(map(str, delivery.damaged)))
-        refused.append(f"{names} is damaged, and lacks steps; to go on without them: rm -r {spool.folder}")
+        refused.append(f"{names} is damaged, and lacks steps; to go on without them: rm -r {quote(str(spool.folder))}")
     if refused:
         raise SpoolError("\n".join(refused))
 

@@ -6,8 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
 
-from lightning_lrsched.masking import masked
+from lightning_lrsched.masking import masked, reason_of
 from lightning_lrsched.tracking.background import Pace
 from lightning_lrsched.tracking.last_fit import Fit
 from lightning_lrsched.tracking.mlflow_client import import_store
@@ -16,6 +18,9 @@ from lightning_lrsched.tracking.pick import Earlier, Target, sink_for
 from lightning_lrsched.tracking.replay import deliver_points, deliver_rest, known_steps
 from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, SpoolInUse, fit_of, read_manifest, spools
 from lightning_lrsched.tracking.writer import Settings, Writer
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
 
 _MOST_TOLD = 3  # keys that a message names
 
@@ -63,9 +68,11 @@ class Session:
         """Begin to deliver; the run itself is opened in the writer's thread."""
         import_store(target.uri)
         self.target = target
+        self.left: Left | None = None
         self._options = options
         self._tell = tell
         self._before: Fit | None = None
+        self._experiment: Experiment | None = None  # of the run, once that is open
         self._left_alone: set[Path] = set()  # spools of earlier fits that were tried, and told
         self._spool = self._make_spool()
         fit = Fit(target.token, _now()) if self._spool is None else self._spool.fit
@@ -80,33 +87,47 @@ class Session:
     @property
     def earlier(self) -> Earlier:
         """What a checkpoint keeps of this session."""
-        target = self.target
-        return Earlier(self.run_id, target.token, masked(target.uri), target.experiment, target.experiment_id)
+        target, known = self.target, self._experiment if self.target.owned else None
+        name = target.experiment if known is None else str(known.name)
+        number = target.experiment_id if known is None else str(known.experiment_id)
+        return Earlier(self.run_id, target.token, masked(target.uri), name, number)
 
-    def close(self, status: str) -> Left | None:
-        """Deliver the rest and end the run; what is not taken in time is told, with the command that delivers it."""
-        writer, timeout, begin = self.writer, self._options.flush_timeout, time.monotonic()
+    def close(self, status: str) -> None:
+        """Deliver the rest and end the run; what is not taken in time, or before ctrl-C, is told and `left`."""
+        begin = time.monotonic()
         self.sink.batch_size = MOST_POINTS  # no step waits any more
-        if writer.close(timeout, status):
+        try:
+            self.writer.close(self._options.flush_timeout, status)
+        finally:
+            self._account(time.monotonic() - begin)
+
+    def _account(self, waited: float) -> None:
+        """Tell what the store has not taken in so many seconds, with the command that delivers it."""
+        writer, timeout = self.writer, self._options.flush_timeout
+        if writer.done:
             if writer.infinite_values:
                 self._tell(f"MLflow takes no infinite values: {_counted(writer.infinite_values)} were left out")
             if writer.unpacked:
                 self._tell(f"schedule/steps lacks some steps ({writer.unpacked}); MLflow has every point")
-            return None
-        reason = (writer.reason or "it does not answer").rstrip(".")
-        within = f" in {timeout:g} s (flush_timeout)" if time.monotonic() - begin >= timeout else ""
+            return
+        late = waited >= timeout
+        reason = (writer.reason or ("it does not answer" if late else "the waiting was interrupted")).rstrip(".")
+        within = f" in {timeout:g} s (flush_timeout)" if late else ""
         message = f"MLflow has not taken everything{within}: {reason}."
-        if self._spool is not None:
-            message += (
-                f" The rest is kept in {self._spool.folder}. Deliver it with: lrsched replay {self._spool.folder}"
-            )
-        lost = bool(writer.journal.dropped) or self._spool is None or writer.journal.refused
-        if lost:
+        folder = None if self._spool is None else self._spool.folder
+        removed = folder is not None and not folder.exists()
+        if removed:
+            message += " Somebody has removed the spool: what MLflow has not taken is lost"
+            folder = None
+        elif folder is not None:
+            message += f" The rest is kept in {folder}. Deliver it with: lrsched replay {quote(str(folder))}"
+        lost = bool(writer.journal.dropped) or folder is None or writer.journal.refused
+        if lost and not removed:
             message += " What could not be written to the spool was in memory alone, and is lost"
         if writer.journal.dropped:
             message += f"; for {writer.journal.dropped} steps there was no room in memory either"
+        self.left = Left(folder, lost)
         self._tell(message)
-        return Left(None if self._spool is None else self._spool.folder, lost)
 
     def _make_spool(self) -> Spool | None:
         """Return a spool, or None, told, where none can be written."""
@@ -134,12 +155,12 @@ class Session:
         earlier = self.target.earlier
         return earlier is not None and (self.target.resume or earlier.run_id == self.target.run_id)
 
-    def _note_run(self, run_id: str, experiment: str, before: Fit | None) -> None:
+    def _note_run(self, run_id: str, experiment: "Experiment", before: Fit | None) -> None:
         """Have the spool say which run it is of, and keep which fit wrote to it before."""
-        self._before = before
+        self._before, self._experiment = before, experiment
         if self._spool is not None:
             with suppress(OSError):  # a full disk has been told by the journal
-                self._spool.note(run_id=run_id, experiment_found=experiment)
+                self._spool.note(run_id=run_id, experiment_found=experiment.name)
 
     def _prepare(self, pace: Pace) -> Mapping[str, int]:
         """Deliver what the fits before have left of the same run, and return what the run has then."""
@@ -175,12 +196,12 @@ class Session:
             try:
                 deliver_rest(spool, sink, delivery)
             except Exception as refused:  # whatever a store, a disk or a network can raise
-                raise SpoolError(str(refused).strip() or type(refused).__name__) from refused
+                raise SpoolError(reason_of(refused)) from refused
             spool.remove()
         except SpoolError as left:
             self._left_alone.add(folder)
-            why = f"An earlier fit of this run has left something in {folder}: {str(left).splitlines()[0]}."
-            self._tell(f"{why} Deliver it with: lrsched replay {folder}")
+            why = f"An earlier fit of this run has left something in {folder}: {reason_of(left)}."
+            self._tell(f"{why} Deliver it with: lrsched replay {quote(str(folder))}")
         finally:
             spool.release()
 

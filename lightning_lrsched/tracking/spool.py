@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from lightning_lrsched.tracking.journal import segment_path, segments
@@ -134,7 +135,8 @@ class Spool:
             return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise SpoolError(
-                f"{path} is not whole ({error}), as after a crash of the machine; to go on without it: rm {path}"
+                f"{path} is not whole ({error}), as after a crash of the machine; to go on without it: "
+                f"rm {quote(str(path))}"
             ) from error
 
     def mark(self, segment: int, offset: int) -> None:
@@ -163,13 +165,14 @@ class Spool:
             _unlock(self.folder, *fds)
 
     def remove(self) -> None:
-        """Remove the folder, and the one around it when that was the last."""
+        """Remove the folder; when that was the last, the one around it too, unless the user has named it."""
         with suppress(OSError):
             (self.folder / _MANIFEST).unlink()  # from here on it is no spool, for whoever waits for it
         self.release()
         shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):
-            self.folder.parent.rmdir()
+        if self.folder.parent.name == FOLDER:
+            with suppress(OSError):
+                self.folder.parent.rmdir()
 
     def written(self) -> int:
         """Return when the journal was last written to, in milliseconds since the epoch: when the fit ended."""

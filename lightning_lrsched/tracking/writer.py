@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_lrsched.masking import masked
+from lightning_lrsched.masking import reason_of
 from lightning_lrsched.tracking import tasks
 from lightning_lrsched.tracking.background import Pace, seldom_collected, soon_interrupted, wait_while_computing
 from lightning_lrsched.tracking.delivery import Delivery
@@ -70,6 +70,7 @@ class Writer:
         """Start the threads."""
         self.journal = Journal(None if spool is None else spool.folder, tell, settings.segment_bytes)
         self.reason = ""
+        self.done = False  # all arrived, and the run has ended
         self._sink = sink
         self._spool = spool
         self._tell = tell
@@ -119,24 +120,35 @@ class Writer:
         self._awake.set()
 
     def close(self, timeout: float, status: str) -> bool:
-        """Deliver what is left and end the run, for at most ``timeout`` seconds. Return whether all arrived."""
+        """Deliver what is left and end the run, for at most ``timeout`` seconds. Return whether all arrived.
+
+        An exception that comes meanwhile, such as that of ctrl-C, ends the waiting.
+        """
         self._status = status
         self.journal.append(note(**{"is": "end", "status": status}))
         self.journal.close()
         self._deadline = time.monotonic() + timeout
         self._closing.set()
         self._awake.set()
-        for thread in self._threads:
-            thread.join(max(0.0, self._deadline - time.monotonic()) + 0.1)
-        done = self._delivered and self._concluded and not (self._jobs or self._lost_jobs or self.journal.dropped)
-        if self._spool is not None and done:
+        try:
+            for thread in self._threads:
+                thread.join(max(0.0, self._deadline - time.monotonic()) + 0.1)
+        finally:
+            self._deadline = time.monotonic()
+            self._leave()
+        return self.done
+
+    def _leave(self) -> None:
+        """Remove the spool if all arrived; else leave it to a replay as soon as no thread uses it."""
+        left = self._jobs or self._lost_jobs or self.journal.dropped
+        self.done = self._delivered and self._concluded and not left
+        if self._spool is not None and self.done:
             self._spool.remove()
         elif self._spool is not None:
             with self._leaving:
                 self._abandoned = True
                 if self._over:
                     self._spool.release()
-        return done
 
     @property
     def infinite_values(self) -> Mapping[str, int]:
@@ -272,7 +284,7 @@ class Writer:
 
     def _note_failure(self, failure: Exception) -> None:
         """Tell the first failure, and remember why."""
-        self.reason = masked((str(failure).strip() or type(failure).__name__).splitlines()[0])
+        self.reason = reason_of(failure)
         if not self._failing:
             self._failing = True
             with suppress(Warning):  # where warnings are errors: this thread must go on

@@ -290,7 +290,8 @@ def test_a_database_is_given_as_much_as_it_takes_once_the_training_has_ended(
         time.sleep(0.01)
     for step in range(100, 5000):
         session.writer.record(MetricRecord(step, 1, {"loss": 0.1}))
-    assert session.close("FINISHED") is None
+    session.close("FINISHED")
+    assert session.left is None
     assert sizes[0] == 100
     assert 100 < max(sizes) <= 1000
     assert sum(sizes) == len(MlflowClient(uri).get_metric_history(str(session.run_id), "loss")) == 5000

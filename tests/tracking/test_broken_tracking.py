@@ -1,6 +1,10 @@
 """Tracking that fails, hangs or is elsewhere: the fit finishes, with one warning, in bounded time."""
 
+import os
+import shlex
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,8 @@ import pytest
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.tracking import writer
+from lightning_lrsched.tracking.session import Left
+from lightning_lrsched.tracking.spool import Spool
 from tests.callbacks.models import Stranger, Tiny, expected, make_trainer
 from tests.tracking.sinks import Fails, Hangs, Keeps, json_lines, lines_of
 
@@ -44,6 +50,14 @@ def test_a_sink_that_always_fails_is_told_when_it_begins_and_at_the_end(
     (spool,) = (tmp_path / "lrsched_spool").iterdir()
     assert ours(told)[1].endswith(f"disk full. The rest is kept in {spool}. Deliver it with: lrsched replay {spool}")
     assert seconds < 10
+
+
+def test_the_command_that_is_told_is_one_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "My Drive"
+    with pytest.warns(UserWarning, match="Tracking fails|rest is kept") as told:
+        fit(root, monkeypatch, Fails())
+    (spool,) = (root / "lrsched_spool").iterdir()
+    assert shlex.split(ours(told)[1].partition("Deliver it with: ")[2]) == ["lrsched", "replay", str(spool)]
 
 
 def test_a_sink_that_hangs_is_told_once_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +136,32 @@ def test_what_was_in_memory_alone_is_told_to_be_lost(tmp_path: Path) -> None:
     assert ours(told)[-1].endswith("What could not be written to the spool was in memory alone, and is lost")
     assert tracker.left is not None
     assert tracker.left.lost
+
+
+def test_what_ctrl_c_leaves_at_the_end_of_a_fit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning ignores a second ctrl-C, and exits; a notebook goes on, and the spool must not stay in use there."""
+    sink, tracker = Hangs(), MLflowTracker(flush_timeout=30)
+    monkeypatch.setattr("lightning_lrsched.tracking.session.sink_for", lambda *_: sink)
+
+    def press() -> None:
+        while tracker._session is not None:  # until the end of the fit waits
+            time.sleep(0.01)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    monkeypatch.setattr(Tiny, "on_train_end", lambda self: pressing.start(), raising=False)
+    before, begin = signal.getsignal(signal.SIGINT), time.monotonic()
+    with pytest.raises(SystemExit), pytest.warns(UserWarning, match="rest is kept") as told:
+        make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker).fit(Tiny())
+    signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - begin < 20
+    (spool,) = (tmp_path / "lrsched_spool").iterdir()
+    assert tracker.left == Left(spool, lost=False)
+    (text,) = ours(told)
+    assert text.startswith(f"MLflow has not taken everything: the waiting was interrupted. The rest is kept in {spool}")
+    sink.released.set()
+    Spool.open(spool, patience=10).release()
 
 
 def test_a_reason_with_a_password_is_told_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

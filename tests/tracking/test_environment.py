@@ -1,6 +1,7 @@
 """The variables by which MLflow is told where to write, and who writes."""
 
 import getpass
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -88,6 +89,15 @@ def test_a_fit_is_resumed_in_the_experiment_of_an_id(uri: str, tmp_path: Path, s
     run = only_run(uri)
     assert run.info.experiment_id == study
     assert [step for step, _ in history(uri, run, LRS)] == list(range(30))
+
+
+@pytest.mark.parametrize("ways", [("study", None), (None, "study")], ids=["by name, then by id", "by id, then by name"])
+def test_a_fit_is_resumed_in_its_run_however_its_experiment_is_named(
+    uri: str, tmp_path: Path, study: str, ways: tuple[str | None, str | None]
+) -> None:
+    first, second = (MLflowTracker(experiment=way) for way in ways)
+    train(tmp_path, second, ckpt_path=stopped(tmp_path, first))
+    assert only_run(uri).info.experiment_id == study
 
 
 def test_a_run_that_was_never_opened_is_opened_by_the_replay(
@@ -196,7 +206,7 @@ def test_windows_is_refused_with_what_works_there(monkeypatch: pytest.MonkeyPatc
         MLflowTracker()
 
 
-@pytest.mark.parametrize("given", ["localhost:5000", "htp://ann:s3cret@host"])
+@pytest.mark.parametrize("given", ["localhost:5000", "127.0.0.1:5000", "htp://ann:s3cret@host"])
 def test_a_store_that_mlflow_does_not_know_is_refused_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
@@ -214,3 +224,41 @@ def test_a_store_that_mlflow_does_not_know_is_refused_before_training(
 )
 def test_every_store_of_mlflow_is_known(known: str) -> None:
     assert MLflowTracker(known).tracking_uri == known
+
+
+def test_the_working_directory_may_have_any_name(
+    tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLAlchemy reads %20 as a space, and what follows a question mark as options."""
+    folder = tmp_path / "50% a%20b?c=d"
+    folder.mkdir()
+    copied(migrated, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracker = MLflowTracker(flush_timeout=10)
+    fit(folder, tracker)
+    assert tracker.left is None
+    monkeypatch.chdir(tmp_path)
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        assert connection.execute("SELECT run_uuid, status FROM runs").fetchall() == [(tracker.run_id, "FINISHED")]
+    connection.close()
+
+
+def test_a_working_directory_that_is_gone_ends_no_training(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow needs one, and its refusal is told; what was recorded stays in the spool."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.warns(UserWarning, match="No such file or directory"):
+        assert fit(tmp_path, MLflowTracker(uri)).batches == 20
+    monkeypatch.chdir(tmp_path)
+    assert main(["replay", "lrsched_spool"]) == 0
+    assert len(history(uri, only_run(uri), LRS)) == 20
+
+
+def test_a_variable_that_is_not_read_refuses_no_fit(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "localhost:5000")
+    fit(tmp_path, MLflowTracker(uri))
+    assert len(history(uri, only_run(uri), LRS)) == 20

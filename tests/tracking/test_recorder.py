@@ -35,6 +35,14 @@ def test_two_names_never_share_a_key(names: list[str]) -> None:
     assert len({key_part(name) for name in names}) == len(names)
 
 
+def test_two_groups_never_share_a_curve() -> None:
+    journal, groups = Journal(None, pytest.fail), [{"name": "x#2"}, {"name": "x"}, {"name": "x"}]
+    record_steps(recorder(journal, groups), groups, [0.4])
+    points = points_of(journal.take_memory(1 << 20))
+    assert sorted(point.value for point in points) == [0.1, 0.2, 0.4]
+    assert len({point.key for point in points}) == 3
+
+
 @given(st.text(max_size=12))
 def test_every_key_is_one_that_mlflow_takes(name: str) -> None:
     assert TAKEN.match(key_part(name))

@@ -21,7 +21,7 @@ from lightning_lrsched.tracking.pick import Target, open_run
 from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
 from lightning_lrsched.tracking.replay import find_spools, replay
 from lightning_lrsched.tracking.sink import Point
-from lightning_lrsched.tracking.spool import Spool, SpoolError
+from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError
 from tests.callbacks.models import Tiny, make_trainer
 from tests.tracking.reading import artifacts, history, only_run, repeated, runs
 from tests.tracking.spooling import Groups, end_note, make_spool, record_steps, recorder
@@ -67,7 +67,7 @@ def test_a_replay_on_a_full_disk_delivers_every_point(
 def test_a_spool_becomes_the_run_that_the_fit_would_have_made(
     uri: str, tmp_path: Path, status: str | None, found: str
 ) -> None:
-    folder = left(tmp_path / "spools", uri, status)
+    folder = left(tmp_path / FOLDER, uri, status)
     for segment in folder.glob("*.journal"):
         os.utime(segment, (1_750_000_000, 1_750_000_000))
     done = replay(folder)
@@ -80,7 +80,7 @@ def test_a_spool_becomes_the_run_that_the_fit_would_have_made(
     assert history(uri, run, "val_loss") == [(STEPS - 1, 0.25)]
     assert "schedule/plan.json" in artifacts(uri, run, "schedule")
     assert len(artifacts(uri, run, "schedule/steps")) == 1
-    assert not (tmp_path / "spools").exists()
+    assert not (tmp_path / FOLDER).exists()
 
 
 class Stops(Exception):

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch.callbacks import Callback
 
 from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
+from lightning_lrsched.tracking.session import Left
 from lightning_lrsched.tracking.spool import Spool, SpoolError, SpoolInUse
 from tests.callbacks.models import Tiny, make_trainer
 from tests.tracking.reading import artifacts, history, only_run
@@ -84,6 +86,28 @@ def test_the_end_of_another_fit_may_remove_the_folder_around_it(
     made = make_spool(parent)
     made.release()
     assert removed == [made.folder]
+
+
+def test_a_folder_that_the_user_has_named_stays(uri: str, tmp_path: Path) -> None:
+    named = tmp_path / "scratch"
+    named.mkdir()
+    make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), MLflowTracker(uri, spool_dir=named)).fit(Tiny())
+    assert list(named.iterdir()) == []
+    assert only_run(uri).info.status == "FINISHED"
+
+
+def test_a_spool_that_is_removed_during_a_fit_is_told(uri: str, tmp_path: Path) -> None:
+    class Removes(Callback):
+        def on_train_batch_end(self, trainer: Any, *_: object) -> None:
+            if trainer.global_step == 5:
+                shutil.rmtree(tmp_path / "lrsched_spool")
+
+    tracker, module = MLflowTracker(uri), Tiny()
+    with pytest.warns(UserWarning, match="No such file") as told:
+        make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker, Removes()).fit(module)
+    assert module.batches == 20
+    assert str(told[-1].message).endswith("Somebody has removed the spool: what MLflow has not taken is lost")
+    assert tracker.left == Left(None, lost=True)
 
 
 def test_a_spool_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from lightning_lrsched.tracking import journal, tasks
 from lightning_lrsched.tracking.replay import replay
 from lightning_lrsched.tracking.spool import Spool, SpoolError
 from tests.tracking.reading import artifacts, history, only_run
+from tests.tracking.spooling import end_note
 from tests.tracking.test_replay import LRS, left
 
 STEPS = 200
@@ -41,13 +42,23 @@ def test_a_damaged_segment_is_told_and_its_spool_kept(uri: str, damaged: Path) -
         assert "schedule/plan.json" in artifacts(uri, run, "schedule")
 
 
-def test_a_task_that_is_refused_keeps_nothing_else_waiting(uri: str, tmp_path: Path) -> None:
+def test_a_record_in_which_a_crash_has_left_zeros_is_left_out(uri: str, tmp_path: Path) -> None:
     folder = left(tmp_path, uri, steps=10)
+    segment = folder / "000000.journal"
+    segment.write_bytes(segment.read_bytes()[:-9] + bytes(9))
+    done = replay(folder)
+    assert (done.status, done.unread) == ("KILLED", len(end_note("FINISHED")))
+    assert len(history(uri, only_run(uri), LRS)) == 10
+    assert not folder.exists()
+
+
+def test_a_task_that_is_refused_keeps_nothing_else_waiting(uri: str, tmp_path: Path) -> None:
+    folder = left(tmp_path / "My Drive", uri, steps=10)
     refused = Spool.open(folder)
     refused.write("tasks/000000.json", tasks.describe({"not/../a//name": "x"}, {}))
     refused.release()
     for _ in range(2):
-        with pytest.raises(SpoolError, match=f"to go on without it: rm {folder}/tasks/000000.json"):
+        with pytest.raises(SpoolError, match=f"to go on without it: rm '{folder}/tasks/000000.json'"):
             replay(folder)
         run = only_run(uri)
         assert run.info.status == "FINISHED"

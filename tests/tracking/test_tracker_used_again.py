@@ -35,6 +35,19 @@ def test_a_fit_after_a_look_at_a_checkpoint_is_a_run_of_its_own(uri: str, tmp_pa
     assert not any("lrsched.resumed_from" in run.data.tags for run in found)
 
 
+def test_what_is_saved_before_the_first_step_is_not_of_the_run_before(uri: str, tmp_path: Path) -> None:
+    path, tracker = tmp_path / "early.ckpt", MLflowTracker(uri)
+
+    class Early(Tiny):
+        def on_train_start(self) -> None:
+            self.trainer.save_checkpoint(path)
+
+    train(tmp_path / "first", tracker)
+    train(tmp_path / "second", tracker, module=Early(score=wavy))
+    train(tmp_path / "second", MLflowTracker(uri), ckpt_path=path)
+    assert [history(uri, run, LRS) for run in runs(uri)] == [lrs(), lrs(), lrs()]
+
+
 def test_a_validation_before_the_first_step_of_a_resumed_fit_is_recorded(uri: str, tmp_path: Path) -> None:
     """A checkpoint of a cycle's last batch: its validation was still to come, and comes when training starts again."""
     cycles, path = CycleCheckpoint("val_loss", validate_at_end=True), tmp_path / "at-7.ckpt"

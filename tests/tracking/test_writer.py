@@ -19,7 +19,7 @@ from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.journal import Journal
 from lightning_lrsched.tracking.recorder import MetricRecord, metrics_note
 from lightning_lrsched.tracking.sink import Point, Sink
-from lightning_lrsched.tracking.spool import Spool
+from lightning_lrsched.tracking.spool import FOLDER, Spool
 from lightning_lrsched.tracking.thinning import Thinning
 from lightning_lrsched.tracking.writer import Settings, Writer
 from tests.tracking.sinks import Fails, Hangs, Keeps
@@ -39,7 +39,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["on disk", "in memory"])
 def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Spool | None:
-    return make_spool(tmp_path / "spools") if request.param == "on disk" else None
+    return make_spool(tmp_path / FOLDER) if request.param == "on disk" else None
 
 
 def make(sink: Sink, spool: Spool | None, told: list[str] | None = None, every: float = 0.01, **more: Any) -> Writer:
@@ -62,7 +62,7 @@ def test_all_arrives_in_order_and_the_spool_is_gone(spool: Spool | None, tmp_pat
     assert made.close(10, "FINISHED")
     assert [point.step for point in sink.points if point.key == LRS] == list(range(2_500))
     assert sink.status == "FINISHED"
-    assert not (tmp_path / "spools").exists()
+    assert not (tmp_path / FOLDER).exists()
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -316,6 +316,16 @@ def test_only_the_first_line_of_a_reason_is_told_without_its_password(spool: Spo
     record(made, 1)
     made.close(10, "FINISHED")
     assert told == ["Tracking fails, training goes on: no http://***@host/"]
+
+
+def test_the_reason_of_a_database_is_told_and_not_the_remark_before_it(spool: Spool | None) -> None:
+    told: list[str] = []
+    remark = "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block)"
+    reason = "(sqlite3.OperationalError) attempt to write a readonly database"
+    made = make(Fails(times=1, reason=f"{remark}\n{reason}\n[SQL: INSERT INTO runs]"), spool, told)
+    record(made, 1)
+    made.close(10, "FINISHED")
+    assert told == [f"Tracking fails, training goes on: {reason}"]
 
 
 def test_closing_waits_no_longer_than_it_is_told(spool: Spool | None) -> None:
