@@ -1,5 +1,6 @@
 """A resolved plan as text: its phases with their steps and lrs."""
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ Row: TypeAlias = tuple[str, str, str, str]
 HEADER: Row = ("phase", "cycle", "steps", "lr")
 _ROWS = 12
 _MOST_PHASES = 10_000
+_SHARE = re.compile(r"[\d.]+%")
 
 
 def plan_table(timeline: Timeline, base_lr: float) -> str:
@@ -129,6 +131,18 @@ def flat_params(description: dict[str, Any], base_lrs: list[float]) -> dict[str,
             params |= {f"{part}.{key}": str(value) for key, value in values.items() if key != "class"}
     params |= {key: str(value) for key, value in description.items() if key != "plan"}
     return params | {"base_lr": ", ".join(f"{lr:g}" for lr in dict.fromkeys(base_lrs))}
+
+
+def shares_in(part: object) -> list[str]:
+    """Return the durations that are shares of the run in a plan as primitives, such as ``5%``.
+
+    >>> shares_in({"warmup": {"class": "Warmup", "duration": "5%"}, "main": {"class": "SGDR", "T_0": "10ep"}})
+    ['5%']
+    """
+    if isinstance(part, dict | list | tuple):
+        inside = part.values() if isinstance(part, dict) else part
+        return [share for each in inside for share in shares_in(each)]
+    return [part] if isinstance(part, str) and _SHARE.fullmatch(part) else []
 
 
 def _written(part: object) -> str:

@@ -89,6 +89,11 @@ LISTED = SGDR(periods=["1ep", "1ep"], max_ratios=[1, 0.5])
             id="staircase",
         ),
         pytest.param(
+            LearningRateScheduler(LISTED, warmup="5%"),
+            r"end at step 23, .*: 37 of 60 steps are .*for example SGDR\(T_0='10ep', T_mult=2\)$",
+            id="a share, which is another number of steps in another run",
+        ),
+        pytest.param(
             LearningRateScheduler(Cosine(), groups={0: None, 1: LISTED}),
             r"cycles of SGDR\(periods=.* end at step 20, .*: 40 of 60 steps",
             id="a group's",
