@@ -134,8 +134,8 @@ def tell(
 def tell_alone() -> None:
     """Tell, once in a process, that there is no checkpoint that a job could be resumed from by itself."""
     TOLD.info(
-        "Lightning adds no ModelCheckpoint where a CycleCheckpoint is, so ckpt_path='last' finds no file. "
-        "To resume interrupted jobs, add ModelCheckpoint(save_last=True)"
+        "Lightning adds no ModelCheckpoint of its own beside a CycleCheckpoint, so ckpt_path='last' finds no file. "
+        "To resume interrupted jobs, add ModelCheckpoint('checkpoints', save_last=True)"
     )
 
 
