@@ -219,6 +219,15 @@ def test_without_any_store_the_message_says_what_to_pass(capsys: pytest.CaptureF
     assert "Pass, for example, --tracking-uri sqlite:" in capsys.readouterr().err
 
 
+def test_several_missing_packages_are_told_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("mlflow", "rich", "scipy"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert main(["compare", "--experiment", "study"]) == 2
+    assert "lrsched: mlflow, rich and scipy are missing; install with: pip install" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("package", "extra", "options"),
     [
@@ -237,7 +246,7 @@ def test_a_missing_extra_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["compare", "--experiment", "study", *options]) == 2
-    assert f"{package} missing; install with: pip install 'lightning-lrsched[{extra}]'" in capsys.readouterr().err
+    assert f"{package} is missing; install with: pip install 'lightning-lrsched[{extra}]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

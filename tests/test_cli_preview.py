@@ -347,7 +347,7 @@ def test_a_missing_extra_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["preview", *ISSUE, *options]) == 2
-    assert f"{package} missing; install with: pip install 'lightning-lrsched[{extra}]'" in capsys.readouterr().err
+    assert f"{package} is missing; install with: pip install 'lightning-lrsched[{extra}]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
