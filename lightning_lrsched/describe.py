@@ -128,7 +128,7 @@ def flat_params(description: dict[str, Any], base_lrs: list[float]) -> dict[str,
     params = {part: _written(plan.get(part)) for part in ("main", "warmup", "cooldown")}
     for part, values in plan.items():
         if isinstance(values, dict):
-            params |= {f"{part}.{key}": str(value) for key, value in values.items() if key != "class"}
+            params |= {f"{part}.{key}": _param(value) for key, value in values.items() if key != "class"}
     params |= {key: str(value) for key, value in description.items() if key != "plan"}
     return params | {"base_lr": ", ".join(f"{lr:g}" for lr in dict.fromkeys(base_lrs))}
 
@@ -149,5 +149,21 @@ def _written(part: object) -> str:
     """Return a part of a plan as the call that makes it."""
     if not isinstance(part, dict):
         return "none" if part is None else str(part)
-    given = ", ".join(f"{key}={value!r}" for key, value in part.items() if key != "class")
+    given = ", ".join(f"{key}={_argument(value)}" for key, value in part.items() if key != "class")
     return f"{part['class']}({given})"
+
+
+def _argument(value: object) -> str:
+    """Return a parameter as it stands in a call; schedules inside are calls, too."""
+    if isinstance(value, dict):
+        inside = (f"{key!r}: {_argument(each)}" for key, each in value.items())
+        return _written(value) if "class" in value else f"{{{', '.join(inside)}}}"
+    return f"[{', '.join(map(_argument, value))}]" if isinstance(value, list) else repr(value)
+
+
+def _param(value: object) -> str:
+    """Return a parameter as text; the plan of a parameter group as its main schedule and what it has besides."""
+    if isinstance(value, dict) and "main" in value:
+        more = (f"{name}={_argument(part)}" for name, part in value.items() if part and name != "main")
+        return ", ".join([_written(value["main"]), *more])
+    return _argument(value) if isinstance(value, dict | list) else str(value)
