@@ -113,7 +113,9 @@ def test_compare_writes_every_file_that_is_asked_for(
     files = ["--html", "a.html", "--png", "a.png", "--csv", "a.csv", "--json", "a.json", "--means", "means.csv"]
     assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", uri, *files]) == 0
     written = ["a.csv", "means.csv", "a.json", "a.html", "a.png"]
-    assert capsys.readouterr().out.splitlines()[-5:] == [str(folder / name) for name in written]
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[-5:] == [str(folder / name) for name in written]
+    assert lines[lines.index("Means over the runs of each plan") - 1] == "", "a table stands apart from the one above"
     assert len((folder / "means.csv").read_text().splitlines()) == 3
     assert (folder / "a.png").read_bytes().startswith(PNG)
     assert (folder / "a.html").read_text().startswith("<!DOCTYPE html>")
