@@ -168,7 +168,7 @@ def page() -> str:
         "# Gallery",
         "",
         f"Every schedule over 100 epochs of 100 steps, with a base lr of {BASE_LR}; the horizontal axis counts epochs.",
-        "Each of these calls, but those with a function of your own, can be drawn over your own run:",
+        "Each of these calls, except those with a function of your own, can be drawn over your own run:",
         "",
         "```console",
         '$ lrsched preview "Tanh()" --epochs 70 --steps-per-epoch 391',

@@ -1,4 +1,4 @@
-"""Performance scheduling behind a warmup: the lr falls when the validation loss has stopped to improve.
+"""Performance scheduling behind a warmup: the lr falls when the validation loss has stopped improving.
 
 Run it with ``python -m examples.plateau_warmup``.
 """

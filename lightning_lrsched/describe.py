@@ -1,5 +1,6 @@
 """A resolved plan as text: its phases with their steps and lrs."""
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ Row: TypeAlias = tuple[str, str, str, str]
 HEADER: Row = ("phase", "cycle", "steps", "lr")
 _ROWS = 12
 _MOST_PHASES = 10_000
+_SHARE = re.compile(r"[\d.]+%")
 
 
 def plan_table(timeline: Timeline, base_lr: float) -> str:
@@ -126,14 +128,42 @@ def flat_params(description: dict[str, Any], base_lrs: list[float]) -> dict[str,
     params = {part: _written(plan.get(part)) for part in ("main", "warmup", "cooldown")}
     for part, values in plan.items():
         if isinstance(values, dict):
-            params |= {f"{part}.{key}": str(value) for key, value in values.items() if key != "class"}
+            params |= {f"{part}.{key}": _param(value) for key, value in values.items() if key != "class"}
     params |= {key: str(value) for key, value in description.items() if key != "plan"}
     return params | {"base_lr": ", ".join(f"{lr:g}" for lr in dict.fromkeys(base_lrs))}
+
+
+def shares_in(part: object) -> list[str]:
+    """Return the durations that are shares of the run in a plan as primitives, such as ``5%``.
+
+    >>> shares_in({"warmup": {"class": "Warmup", "duration": "5%"}, "main": {"class": "SGDR", "T_0": "10ep"}})
+    ['5%']
+    """
+    if isinstance(part, dict | list | tuple):
+        inside = part.values() if isinstance(part, dict) else part
+        return [share for each in inside for share in shares_in(each)]
+    return [part] if isinstance(part, str) and _SHARE.fullmatch(part) else []
 
 
 def _written(part: object) -> str:
     """Return a part of a plan as the call that makes it."""
     if not isinstance(part, dict):
         return "none" if part is None else str(part)
-    given = ", ".join(f"{key}={value!r}" for key, value in part.items() if key != "class")
+    given = ", ".join(f"{key}={_argument(value)}" for key, value in part.items() if key != "class")
     return f"{part['class']}({given})"
+
+
+def _argument(value: object) -> str:
+    """Return a parameter as it stands in a call; schedules inside are calls, too."""
+    if isinstance(value, dict):
+        inside = (f"{key!r}: {_argument(each)}" for key, each in value.items())
+        return _written(value) if "class" in value else f"{{{', '.join(inside)}}}"
+    return f"[{', '.join(map(_argument, value))}]" if isinstance(value, list) else repr(value)
+
+
+def _param(value: object) -> str:
+    """Return a parameter as text; the plan of a parameter group as its main schedule and what it has besides."""
+    if isinstance(value, dict) and "main" in value:
+        more = (f"{name}={_argument(part)}" for name, part in value.items() if part and name != "main")
+        return ", ".join([_written(value["main"]), *more])
+    return _argument(value) if isinstance(value, dict | list) else str(value)

@@ -212,7 +212,7 @@ class TorchScheduler(Driven):
 
 @dataclass(frozen=True, repr=False)
 class Plateau(Driven):
-    """Performance scheduling: reduce the lr when a validation metric has stopped to improve.
+    """Performance scheduling: reduce the lr when a validation metric has stopped improving.
 
     It is fed after every validation of the fit, before checkpoints are saved, and not during the warmup. A fit that
     never validates is told before training.

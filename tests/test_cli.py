@@ -113,7 +113,9 @@ def test_compare_writes_every_file_that_is_asked_for(
     files = ["--html", "a.html", "--png", "a.png", "--csv", "a.csv", "--json", "a.json", "--means", "means.csv"]
     assert main(["compare", "--experiment", EXPERIMENT, "--tracking-uri", uri, *files]) == 0
     written = ["a.csv", "means.csv", "a.json", "a.html", "a.png"]
-    assert capsys.readouterr().out.splitlines()[-5:] == [str(folder / name) for name in written]
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[-5:] == [str(folder / name) for name in written]
+    assert lines[lines.index("Means over the runs of each plan") - 1] == "", "a table stands apart from the one above"
     assert len((folder / "means.csv").read_text().splitlines()) == 3
     assert (folder / "a.png").read_bytes().startswith(PNG)
     assert (folder / "a.html").read_text().startswith("<!DOCTYPE html>")
@@ -219,6 +221,15 @@ def test_without_any_store_the_message_says_what_to_pass(capsys: pytest.CaptureF
     assert "Pass, for example, --tracking-uri sqlite:" in capsys.readouterr().err
 
 
+def test_several_missing_packages_are_told_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("mlflow", "rich", "scipy"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert main(["compare", "--experiment", "study"]) == 2
+    assert "lrsched: mlflow, rich and scipy are missing; install with: pip install" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("package", "extra", "options"),
     [
@@ -237,7 +248,7 @@ def test_a_missing_extra_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["compare", "--experiment", "study", *options]) == 2
-    assert f"{package} missing; install with: pip install 'lightning-lrsched[{extra}]'" in capsys.readouterr().err
+    assert f"{package} is missing; install with: pip install 'lightning-lrsched[{extra}]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -257,9 +257,12 @@ def test_the_file_may_hold_numbers_as_lightning_reads_them(capsys: pytest.Captur
 def test_the_file_may_hold_a_plan_and_schedules_in_schedules(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"class_path": "Sequence", "init_args": {"schedules": ["Constant", "Cosine"], "milestones": ["50%"]}}
     plan = {"class_path": "lightning_lrsched.Plan", "init_args": {"main": row, "warmup": "10%"}}
-    assert main(["preview", "--config", config({"max_steps": 100}, main=plan, groups={"head": None})]) == 0
-    rows = phases(capsys.readouterr().out)
-    assert [row[:3] for row in rows] == [
+    groups = {"head": None, "backbone": "Linear", 2: row}
+    name = config({"max_steps": 100}, main=plan, groups=groups)
+    assert main(["preview", "--config", name, "--lr", "0.1"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "config.yaml has schedules for single groups (backbone, 2), which are not drawn\n"
+    assert [row[:3] for row in phases(out)] == [
         ["warmup", "0", "0 - 9"],
         ["constant", "0", "10 - 59"],
         ["cosine", "0", "60 - 99"],
@@ -344,7 +347,7 @@ def test_a_missing_extra_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["preview", *ISSUE, *options]) == 2
-    assert f"{package} missing; install with: pip install 'lightning-lrsched[{extra}]'" in capsys.readouterr().err
+    assert f"{package} is missing; install with: pip install 'lightning-lrsched[{extra}]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from lightning_lrsched.callbacks.recipe import Recipe
-from lightning_lrsched.describe import plan_table
+from lightning_lrsched.describe import plan_table, shares_in
 from lightning_lrsched.phases import Repeat
 from lightning_lrsched.plan import Plan
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
@@ -92,10 +92,11 @@ def told_hold(scheduler: RealStepScheduler, recipe: Recipe, run: RunLength) -> s
                 rest, used = f"{count} of {run.total_steps} steps", run.total_steps - count
             epochs, more = divmod(used, run.steps_per_epoch or used + 1)
             fits = f"max_steps={used}" if more else f"max_epochs={epochs}"
+            last = "" if shares_in(plan.to_dict()) else f", or train as long as they last ({fits})"
             return (
                 f"The cycles of {plan.main} end at step {begin}, and the run goes on: {rest} are held at lr {lr:.4g} "
                 "after them. Give periods for the whole run, or cycles that fill any run, for example "
-                f"SGDR(T_0='10ep', T_mult=2), or train as long as they last ({fits})"
+                f"SGDR(T_0='10ep', T_mult=2){last}"
             )
     return None
 

@@ -46,7 +46,9 @@ def check_installed(extra: str, *names: str) -> None:
     """Refuse to start where an optional package is missing, with the extra that has it."""
     missing = [name for name in names if util.find_spec(name) is None]
     if missing:
-        raise CommandError(f"{' and '.join(missing)} missing; install with: pip install 'lightning-lrsched[{extra}]'")
+        named = ", ".join(missing[:-1]) + " and " * (len(missing) > 1) + missing[-1]
+        verb = "are" if len(missing) > 1 else "is"
+        raise CommandError(f"{named} {verb} missing; install with: pip install 'lightning-lrsched[{extra}]'")
 
 
 def check_picture(path: Path, option: str, example: str) -> None:

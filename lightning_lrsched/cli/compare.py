@@ -99,6 +99,7 @@ def compare(args: argparse.Namespace) -> None:
         rows, colors = table_rows(records, goal), run_colors(len(records))
         _print_table(lambda narrow: rich_table(rows, goal, title, colors, narrow=narrow))
         if means:
+            sys.stdout.write("\n")
             _print_table(lambda narrow: means_table(means, goal, args.baseline, narrow=narrow))
     _write(args.csv, lambda: as_csv(records, goal))
     _write(args.means, lambda: means_csv(means))

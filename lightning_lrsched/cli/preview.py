@@ -94,6 +94,9 @@ def _curves(args: argparse.Namespace) -> list[Curve]:
     run = _run(args, config)
     mains, settings = _mains(args, config), _settings(args, config)
     lr = args.lr or peak_lr(config, args.config, _LR)
+    own = ", ".join(str(name) for name, schedule in (settings["groups"] or {}).items() if schedule is not None)
+    if own:
+        sys.stderr.write(f"{args.config} has schedules for single groups ({own}), which are not drawn\n")
     resolved = [_resolve(main, settings, run, lr) for main in mains]
     stop = run.total_steps or max(shown_steps(timeline) for _, timeline in resolved)
     if run.total_steps is None:

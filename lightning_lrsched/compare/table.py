@@ -84,10 +84,10 @@ def caption(goal: Goal, *, recommended: bool = False) -> str:
     if goal.target is not None:
         why = "as given" if goal.target_given else "the worst of the runs' best values; --target sets another"
         words.append(f"target: {goal.target:.5g} ({why})")
-    words.append("epochs and cycles count from 0; epochs to target is how many were trained")
+    words.append("epochs and cycles count from 0; epochs to target is the number of epochs trained to reach it")
     if recommended:
         words.append(
-            "recommended: the best end of a completed cycle, and which; what CycleCheckpoint would choose by this"
+            "recommended: the best end of a completed cycle (its number in brackets), as CycleCheckpoint chooses"
         )
     return "\n".join(words)
 

@@ -139,7 +139,12 @@ def _lr(written: object) -> float | None:
 
 def _callback(written: object) -> ClassPath:
     """Return a callback's class path; a name alone has no arguments."""
-    return _class_path({"class_path": written} if isinstance(written, str) else written, "callbacks")
+    given = {"class_path": written} if isinstance(written, str) else written
+    name = given.get("class_path") if isinstance(given, Mapping) else None
+    if isinstance(name, str) and name.isidentifier():
+        example = "callbacks: [{class_path: lightning_lrsched.CycleCheckpoint, init_args: {monitor: val_loss}}]"
+        raise refusal("callbacks", name, "an import path with its module", example)
+    return _class_path(given, "callbacks")
 
 
 def _class_path(written: object, where: str) -> ClassPath:

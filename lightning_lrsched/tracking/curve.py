@@ -1,5 +1,6 @@
 """A curve of bounded size, and its picture."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 _MOST = 8192  # points of a curve
 _MOST_CURVES = 20
+_TITLE_WIDTH = 80  # letters in a line
 
 
 class Curve:
@@ -57,9 +59,10 @@ def draw(curves: Mapping[str, Curve], title: str, path: Path) -> bool:
     axes = figure.add_subplot()
     for name, curve in curves.items():
         axes.plot(curve.steps, curve.values, label=name, linewidth=1.5)
-    axes.set(title=title, xlabel="optimizer step", ylabel="learning rate")
+    figure.suptitle(textwrap.fill(title, _TITLE_WIDTH), fontsize=11)
+    axes.set(xlabel="optimizer step", ylabel="learning rate")
     axes.grid(alpha=0.3)
     if 1 < len(curves) <= 12:
-        figure.legend(loc="outside right upper")  # to look for the best place takes as long as all the rest
+        figure.legend(loc="outside right center")  # to look for the best place takes as long as all the rest
     figure.savefig(path, dpi=120)
     return True

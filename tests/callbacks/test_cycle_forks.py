@@ -149,16 +149,22 @@ def test_that_nothing_is_there_for_the_last_checkpoint_is_told_once_a_process(
     with caplog.at_level(logging.INFO):
         for folder in ("once", "again"):
             make_trainer(tmp_path / folder, CycleCheckpoint(every=4), *deepcopy(others), **given).fit(Tiny())
-    sentences = "so ckpt_path='last' finds no file. To resume interrupted jobs, add ModelCheckpoint(save_last=True)"
-    assert caplog.text.count(sentences) == told
+    advised = "ModelCheckpoint('checkpoints', save_last=True)"
+    assert caplog.text.count(f"so ckpt_path='last' finds no file. To resume interrupted jobs, add {advised}") == told
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
-def test_a_job_that_is_begun_again_with_the_last_checkpoint_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("logs", [False, True], ids=["no logger", "a logger, whose folder is another one each time"])
+def test_a_job_that_is_begun_again_with_the_last_checkpoint_goes_on(
+    logs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def job(*others: Callback) -> tuple[Tiny, CycleCheckpoint]:
-        checkpoint, last = CycleCheckpoint(every=4, dirpath=tmp_path / "cycles"), ModelCheckpoint(save_last=True)
+        checkpoint = CycleCheckpoint(every=4, dirpath=tmp_path / "cycles")
+        last = ModelCheckpoint("checkpoints", save_last=True)  # as is advised
         module = Tiny()
-        trainer = make_trainer(tmp_path, checkpoint, last, *others)
+        trainer = make_trainer(tmp_path, checkpoint, last, *others, logger=logs and CSVLogger(tmp_path))
         trainer.fit(module, ckpt_path="last", weights_only=True)
         return module, checkpoint
 

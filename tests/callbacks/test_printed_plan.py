@@ -1,4 +1,4 @@
-"""What is printed before training is what each parameter group will do."""
+"""What is printed before training, and recorded, is what each parameter group will do."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,20 @@ from typing import Any
 import pytest
 from torch.optim import SGD, Optimizer
 
-from lightning_lrsched import REX, SGDR, Cosine, LearningRateScheduler, Linear, Plan, RunLength, Step
-from lightning_lrsched.describe import plan_table
+from lightning_lrsched import (
+    REX,
+    SGDR,
+    Constant,
+    Cosine,
+    LearningRateScheduler,
+    Linear,
+    Plan,
+    RunLength,
+    Sequence,
+    Step,
+)
+from lightning_lrsched.callbacks.recipe import Recipe
+from lightning_lrsched.describe import flat_params, plan_table
 from tests.callbacks.interruptions import Stops
 from tests.callbacks.models import LR, Tiny, make_trainer, two_groups
 
@@ -89,6 +101,11 @@ LISTED = SGDR(periods=["1ep", "1ep"], max_ratios=[1, 0.5])
             id="staircase",
         ),
         pytest.param(
+            LearningRateScheduler(LISTED, warmup="5%"),
+            r"end at step 23, .*: 37 of 60 steps are .*for example SGDR\(T_0='10ep', T_mult=2\)$",
+            id="a share, which is another number of steps in another run",
+        ),
+        pytest.param(
             LearningRateScheduler(Cosine(), groups={0: None, 1: LISTED}),
             r"cycles of SGDR\(periods=.* end at step 20, .*: 40 of 60 steps",
             id="a group's",
@@ -114,3 +131,18 @@ def test_cycles_that_end_before_a_run_without_an_end_are_told(tmp_path: Path) ->
 @pytest.mark.parametrize("main", [LISTED, SGDR("1ep"), Cosine("1ep"), REX("1ep")], ids=str)
 def test_nothing_is_told_where_cycles_fill_the_run_or_there_are_none(main: Any, tmp_path: Path) -> None:
     make_trainer(tmp_path, LearningRateScheduler(main)).fit(Tiny())
+
+
+def test_schedules_inside_a_plan_are_calls_in_its_params() -> None:
+    main = Sequence([Constant(), Cosine(eta_min=1e-3)], ["50%"])
+    groups: dict[str | int, Plan | None] = {
+        "head": Plan(Cosine(), warmup="1ep", others={"weight_decay": Linear()}),
+        "rest": None,
+    }
+    recipe = Recipe(Plan(main, others={"weight_decay": Linear(end_factor=3)}), None, None, "step", groups)
+    params = flat_params(recipe.describe(RunLength(100, 10)), [0.1])
+    assert params["main"] == "Sequence(schedules=[Constant(), Cosine(eta_min=0.001)], milestones=['50%'])"
+    assert params["main.schedules"] == "[Constant(), Cosine(eta_min=0.001)]"
+    assert params["others.weight_decay"] == "Linear(end_factor=3)"
+    assert params["groups.head"] == "Cosine(), warmup=Warmup(duration='1ep'), others={'weight_decay': Linear()}"
+    assert params["groups.rest"] == "None"

@@ -96,6 +96,15 @@ def test_plans_stand_side_by_side_and_say_what_differs() -> None:
     assert rows[0].marked == (False, True)
 
 
+def test_a_phase_has_the_lr_of_a_group_that_follows_the_plan() -> None:
+    lr = {"SGD/apart": Curve((0, 4), (0.5, 0.5)), "SGD/head": Curve((0, 4), (0.1, 0.01))}
+    params = SGDR | {"schedule/groups.apart": "Constant()", "schedule/groups.alone": "None"}
+    phase = PlannedPhase("cosine cycle", 0, 5, 0)
+    for curves, told in ((lr, "steps 0 to 4, lr 0.1 → 0.01"), ({"SGD/apart": lr["SGD/apart"]}, "steps 0 to 4")):
+        _, rows = plan_rows([run("a", params=params, phases=(phase,), lr=curves), run("b", params=COSINE)])
+        assert rows[-1] == PlanRow("phase 1", (f"cosine cycle, cycle 0: {told}", "-"))
+
+
 def test_a_plan_of_many_phases_is_cut() -> None:
     phases = tuple(PlannedPhase("cycle", at, at + 1, at) for at in range(100))
     _, rows = plan_rows([run("a", params=SGDR, phases=phases)])

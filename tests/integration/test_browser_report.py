@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,39 @@ def test_any_runs_make_a_page(browser: Page, tmp_path: Path, records: list[RunRe
     assert words in browser.locator("#plans").inner_text()
     assert len(column(browser, 1)) == len(records)
     assert told.errors == []
+
+
+def box(page: Page, selector: str) -> dict[str, float]:
+    """Where an element is on the page."""
+    found: dict[str, float] | None = page.locator(selector).bounding_box()  # type: ignore[assignment]
+    assert found is not None
+    return found
+
+
+def test_on_a_narrow_page_the_names_are_below_the_curves(page: Page) -> None:
+    panel, legend = "#figure .draglayer .xy .nsewdrag", "#figure .legend .bg"
+    assert box(page, legend)["x"] > box(page, panel)["x"] + box(page, panel)["width"]
+    page.set_viewport_size({"width": 420, "height": 900})
+    try:
+        page.wait_for_function("() => figure._fullLayout.legend.yref === 'container'")
+        page.wait_for_function("() => figure._fullLayout.width <= 420")
+        assert box(page, panel)["width"] > 0.6 * 420
+        assert box(page, legend)["y"] > box(page, "#figure .xtitle")["y"]
+    finally:
+        page.set_viewport_size({"width": 1400, "height": 1000})
+        page.wait_for_function("() => figure._fullLayout.legend.yref === 'paper'")
+
+
+@pytest.mark.parametrize("least", [1e-10, 1e-4, 0.01])
+def test_the_numbers_of_a_logarithmic_axis_stand_apart(least: float, browser: Page, tmp_path: Path) -> None:
+    lr = Curve(tuple(range(STEPS)), tuple(0.1 * (least / 0.1) ** (step / (STEPS - 1)) for step in range(STEPS)))
+    opened(browser, tmp_path, [fit("falls", (0.9, 0.5, 0.4, 0.2), lr={"SGD/0": lr})])
+    logarithmic = browser.get_by_label("learning rate")
+    logarithmic.check()
+    browser.wait_for_function("() => figure._fullLayout.yaxis.type === 'log'")
+    labels = browser.locator("#figure .ytick text").all()
+    places = sorted(
+        (found["y"], found["y"] + found["height"]) for found in (each.bounding_box() for each in labels) if found
+    )
+    assert len(places) >= 2
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(places))

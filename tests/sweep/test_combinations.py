@@ -139,6 +139,12 @@ def test_folders_are_apart_and_plain(tmp_path: Path) -> None:
         pytest.param({"trainer": {"max_epochs": 2, "devices": 2}}, "trainer.devices = 2 is refused", id="devices"),
         pytest.param({"trainer": 5}, "trainer = 5 is refused", id="no trainer"),
         pytest.param({"module": "a.B"}, "module: 'a.B' is not a section. Its keys are class_path", id="module"),
+        pytest.param(
+            {"callbacks": [{"class_path": "CycleCheckpoint"}]},
+            "callbacks = 'CycleCheckpoint' is refused: it must be an import path with its module. For example: "
+            "callbacks: .*lightning_lrsched.CycleCheckpoint",
+            id="callback",
+        ),
         pytest.param({"tracker": 5}, "tracker = 5 is refused", id="tracker"),
         pytest.param(
             {"tracker": {"tracking_uri": "sqlite:///other.db"}},

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from lightning_lrsched.tracking import curve as module
 from lightning_lrsched.tracking.curve import Curve, draw
@@ -184,6 +185,22 @@ def test_a_curve_is_drawn_into_a_picture(tmp_path: Path) -> None:
     curve.extend(np.arange(10), np.linspace(0, 1, 10))
     assert draw({"lr/SGD/0": curve}, "a title", tmp_path / "lr.png")
     assert (tmp_path / "lr.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_long_title_stays_in_the_picture_and_off_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = []
+
+    def look(figure: Figure, path: Path, dpi: int) -> None:
+        figure.draw_without_rendering()
+        texts = [text for text in (*figure.texts, *(axes.title for axes in figure.axes)) if text.get_text()]
+        boxes.append((figure.bbox, [text.get_window_extent() for text in texts], figure.legends[0].get_window_extent()))
+
+    monkeypatch.setattr(Figure, "savefig", look)
+    title = f"SGDR(eta_min=1e-06, periods={['10ep'] * 9}, max_ratios={[1.0] * 9})"
+    draw(dict.fromkeys(["lr/AdamW/backbone", "lr/AdamW/head"], Curve()), title, tmp_path / "lr.png")
+    [(whole, texts, names)] = boxes
+    assert texts
+    assert all(whole.x0 <= text.x0 and text.x1 <= whole.x1 and not text.overlaps(names) for text in texts)
 
 
 def test_groups_that_are_added_three_hundred_times_are_all_recorded() -> None:

@@ -66,14 +66,18 @@ def unmeasured(ends: Iterable[int], facts: RunFacts, cadence: Cadence, total: in
 def told_unmeasured(missed: Sequence[int], monitor: str) -> str:
     """Say that cycle ends are not measured, and what to do."""
     steps = ", ".join(map(str, missed[:_SHOWN])) + (", ..." if len(missed) > _SHOWN else "")
+    ends, after, they = ("cycle ends", "steps", "they have") if len(missed) > 1 else ("cycle end", "step", "it has")
     return (
-        f"CycleCheckpoint: no validation measures the weights at {len(missed)} cycle ends (after steps {steps}), so "
-        f"they have no {monitor} of their own. CycleCheckpoint({monitor!r}, validate_at_end=True) validates there"
+        f"CycleCheckpoint: no validation measures the weights at {len(missed)} {ends} (after {after} {steps}), so "
+        f"{they} no {monitor} of {'their' if len(missed) > 1 else 'its'} own. "
+        f"CycleCheckpoint({monitor!r}, validate_at_end=True) validates there"
     )
 
 
-def told_cut(ends: Iterable[int], run: RunLength) -> str | None:
+def told_cut(ends: Iterable[int], run: RunLength, shares: Sequence[str] = ()) -> str | None:
     """Say that the run cuts its last cycle short, with the budgets that fit; None if it does not.
+
+    In a run of another length the cycles end elsewhere if something before their ends is a share of the run.
 
     >>> print(told_cut([10, 30, 70, 150, 310], RunLength(total_steps=100, steps_per_epoch=1)).partition(". ")[2])
     Budgets that end with a cycle: max_epochs = 10, 30, 70, 150
@@ -90,16 +94,19 @@ def told_cut(ends: Iterable[int], run: RunLength) -> str | None:
             break
     else:
         return None
+    told = f"CycleCheckpoint: the run of {total} steps cuts cycle {len(fits) - 1} short. "
+    if shares:
+        return (
+            f"{told}Where its cycles end depends on how long the run is, because {shares[0]!r} is a share of it. With "
+            "steps or epochs instead, this message lists the budgets that end with a cycle"
+        )
     short = fits if len(fits) <= _SHOWN + 1 else [*fits[:2], *fits[-3:]]
     by_epoch = per_epoch is not None and all(end % per_epoch == 0 for end in short)
     unit, divisor = ("max_epochs", per_epoch or 1) if by_epoch else ("max_steps", 1)
     shown = [str(end // divisor) for end in short]
     if short is not fits:
         shown.insert(2, "...")
-    return (
-        f"CycleCheckpoint: the run of {total} steps cuts cycle {len(fits) - 1} short. Budgets that end with a cycle: "
-        f"{unit} = {', '.join(shown)}"
-    )
+    return f"{told}Budgets that end with a cycle: {unit} = {', '.join(shown)}"
 
 
 def lacks_only_skipped(ends: Iterable[int], steps: int, skipped: int) -> bool:

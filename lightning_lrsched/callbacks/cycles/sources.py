@@ -1,7 +1,7 @@
 """Where cycles come from: a timeline, equal lengths, or one of torch's schedulers. Real steps decide, never the lr."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import dropwhile, islice
 from typing import Any, NamedTuple, Protocol
 
@@ -47,6 +47,8 @@ class CycleSource(Protocol):
     """Who counts the real steps."""
     schedule: object
     """The scheduler that they come from; None where there is none."""
+    shares: list[str]
+    """Lengths that are shares of the run, as they are written: where cycles end then depends on how long the run is."""
 
     @property
     def last(self) -> int:
@@ -79,11 +81,15 @@ class LengthCycles:
         counter: who counts the real steps.
         timeline: the schedule, or None for cycles of equal length.
         length: real steps of a cycle where there is no timeline.
+        shares: what of that is a share of the run.
     """
 
-    def __init__(self, counter: Counter, timeline: Timeline | None, length: int = 1) -> None:
+    def __init__(
+        self, counter: Counter, timeline: Timeline | None, length: int = 1, shares: Sequence[str] = ()
+    ) -> None:
         """Remember them."""
         self.counter = counter
+        self.shares = list(shares)
         self.schedule: object = None if timeline is None else counter
         self._timeline = timeline
         self._length = length
@@ -166,6 +172,7 @@ class ListedCycles:
         """Remember them."""
         self.counter: Counter = counter
         self.schedule: object = self
+        self.shares: list[str] = []
         self._first = place.cycle
         self._ends = place.rest or []
 
@@ -213,6 +220,7 @@ class DrivenCycles:
         restarts: where it restarts.
         pace: when it advances; None where that cannot be foretold.
         last: the cycle of the latest real step, where a resume knows it.
+        shares: what of the warmup is a share of the run.
     """
 
     def __init__(
@@ -222,9 +230,12 @@ class DrivenCycles:
         restarts: Restarts,
         pace: Pace | None,
         last: int | None = None,
+        *,
+        shares: Sequence[str] = (),
     ) -> None:
         """Begin to look."""
         self.counter = counter
+        self.shares = list(shares)
         self.schedule: object = scheduler if isinstance(counter, StepCounter) else counter
         self._scheduler = scheduler
         self._restarts = restarts

@@ -14,6 +14,7 @@ from lightning_lrsched.callbacks.cycles.sources import (
 )
 from lightning_lrsched.callbacks.stepping import measure
 from lightning_lrsched.callbacks.trainer_access import run_facts, scheduler_configs, validation_cadence
+from lightning_lrsched.describe import shares_in
 from lightning_lrsched.driven import DrivenScheduler
 from lightning_lrsched.real_steps import StepCounter
 from lightning_lrsched.scheduler import PlannedScheduler, RealStepScheduler
@@ -52,10 +53,11 @@ def find_source(trainer: pl.Trainer, every: int | str | None, place: Place | Non
             length = Duration(every).resolve(run_length(trainer), "CycleCheckpoint.every")
         except ValueError as refused:
             raise MisconfigurationException(str(refused)) from None
-        return LengthCycles(own[0] if own else _counter(trainer, place), None, length)
+        counter = own[0] if own else _counter(trainer, place)
+        return LengthCycles(counter, None, length, shares_in(Duration(every).plain))
     for scheduler in own:
         if isinstance(scheduler, PlannedScheduler) and scheduler.timeline.cyclic:
-            return LengthCycles(scheduler, scheduler.timeline)
+            return LengthCycles(scheduler, scheduler.timeline, shares=_shares(scheduler))
     for config in configs:
         wrapped = config.scheduler if isinstance(config.scheduler, DrivenScheduler) else None
         driven = config.scheduler if wrapped is None else wrapped.driven
@@ -63,7 +65,7 @@ def find_source(trainer: pl.Trainer, every: int | str | None, place: Place | Non
         if restarts is not None:
             cycle = None if place is None else place.cycle
             if wrapped is not None:
-                return DrivenCycles(wrapped, driven, restarts, wrapped.pace, cycle)
+                return DrivenCycles(wrapped, driven, restarts, wrapped.pace, cycle, shares=_shares(wrapped))
             by_batches = config.interval == "step" and config.frequency > 1  # Lightning counts batches of the epoch
             per_epoch = run_length(trainer).steps_per_epoch
             pace = None if by_batches else pace_of(config.interval, config.frequency, 0, per_epoch)
@@ -75,6 +77,12 @@ def find_source(trainer: pl.Trainer, every: int | str | None, place: Place | Non
         "callbacks=[LearningRateScheduler(SGDR('10ep', T_mult=2)), CycleCheckpoint('val_loss')], or say how long a "
         "cycle is meant to be: CycleCheckpoint('val_loss', every='10ep')"
     )
+
+
+def _shares(scheduler: RealStepScheduler) -> list[str]:
+    """Return what is a share of the run in a plan, up to its cycles; a cooldown comes after them."""
+    plan = scheduler.description["plan"]
+    return shares_in([plan.get("warmup"), plan["main"]])
 
 
 def place_of(trainer: pl.Trainer, source: CycleSource, lr: float | None) -> Place:
@@ -107,7 +115,7 @@ def tell(
             f"parameters). It counts on from step {steps}, as the Trainer does, in cycle {source.last}"
         )
     run = run_length(trainer)
-    cut = told_cut(source.ends(), run)
+    cut = told_cut(source.ends(), run, source.shares)
     if cut is not None:
         rank_zero_info(cut)
     if monitor is None:
@@ -126,8 +134,8 @@ def tell(
 def tell_alone() -> None:
     """Tell, once in a process, that there is no checkpoint that a job could be resumed from by itself."""
     TOLD.info(
-        "Lightning adds no ModelCheckpoint where a CycleCheckpoint is, so ckpt_path='last' finds no file. "
-        "To resume interrupted jobs, add ModelCheckpoint(save_last=True)"
+        "Lightning adds no ModelCheckpoint of its own beside a CycleCheckpoint, so ckpt_path='last' finds no file. "
+        "To resume interrupted jobs, add ModelCheckpoint('checkpoints', save_last=True)"
     )
 
 

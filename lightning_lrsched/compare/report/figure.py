@@ -85,5 +85,6 @@ def _layout(records: Sequence[RunRecord], goal: Goal) -> dict[str, Any]:
 
 def _panel(title: str, domain: list[float], *, log: bool) -> dict[str, Any]:
     """Return a vertical axis."""
-    scale = {"type": "log", "dtick": "D2"} if log else {"type": "linear", "rangemode": "nonnegative"}
-    return {"domain": domain, "gridcolor": _GRID, "zeroline": False, "title": {"text": title, "standoff": 10}, **scale}
+    scale = {"type": "log"} if log else {"type": "linear", "rangemode": "nonnegative"}
+    look = {"gridcolor": _GRID, "zeroline": False, "exponentformat": "e"}
+    return {"domain": domain, "title": {"text": title, "standoff": 10}, **look, **scale}

@@ -7,6 +7,10 @@ const leftOut = document.getElementById("left-out");
 const steps = data.traces.map((trace) => trace.x);
 let axis = "step";
 
+// Beside the names there would be no room for the curves: they go below.
+const narrow = window.matchMedia("(max-width: 760px)");
+const LEGEND_LINE = 22;
+
 // Straight lines between the known places, and beyond them the line of the nearest two.
 function placed(points, step) {
   const [known, places] = points;
@@ -30,19 +34,34 @@ function shownTrace(trace, index) {
   return { ...trace, x: steps[index].map((step) => (step === null ? null : placed(points, step))) };
 }
 
+// How many decades a vertical axis shows: in a few of them there is room for 2 and 5 as well.
+function decades(name) {
+  const shown = data.traces.filter((trace) => trace.yaxis === name.replace("axis", ""));
+  const values = shown.flatMap((trace) => trace.y).filter((value) => value > 0);
+  return Math.log10(values.reduce((a, b) => Math.max(a, b), 0) / values.reduce((a, b) => Math.min(a, b), Infinity));
+}
+
 function draw() {
   const layout = structuredClone(data.layout);
+  const traces = data.traces.map(shownTrace);
   layout.xaxis.title.text = data.titles[axis];
   layout.xaxis.uirevision = axis;
   layout.legend.uirevision = "legend";
+  if (narrow.matches) {
+    const entries = traces.filter((trace) => trace.visible !== false && trace.showlegend !== false).length;
+    Object.assign(layout.legend, { x: 0, xanchor: "left", y: 0, yref: "container", yanchor: "bottom" });
+    layout.margin.b += LEGEND_LINE * entries;
+    layout.height += LEGEND_LINE * entries;
+  }
   for (const box of document.querySelectorAll("input[name^=yaxis]")) {
     layout[box.name].type = box.checked ? "log" : "linear";
+    if (box.checked && decades(box.name) < 2) layout[box.name].dtick = "D2";
     layout[box.name].uirevision = axis + box.checked;
   }
   const missing = axis === "step" ? 0 : data.places[axis].filter((points) => points === null).length;
   leftOut.hidden = missing === 0;
   leftOut.textContent = `${missing} of the runs do not say where they are on this axis, and are left out`;
-  return Plotly.react(figure, data.traces.map(shownTrace), layout, { responsive: true, displaylogo: false });
+  return Plotly.react(figure, traces, layout, { responsive: true, displaylogo: false });
 }
 
 function addAxes() {
@@ -85,5 +104,6 @@ for (const box of document.querySelectorAll("input[name^=yaxis]")) {
 }
 means.checked = data.seeds;
 means.addEventListener("change", draw);
+narrow.addEventListener("change", draw);
 addAxes();
 draw();

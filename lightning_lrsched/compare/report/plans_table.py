@@ -8,6 +8,7 @@ from lightning_lrsched.compare.runs import RunRecord
 from lightning_lrsched.compare.seeds import plans
 
 _MOST_PHASES = 12
+_GROUP = "schedule/groups."  # what a parameter group follows in place of the plan
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def _told(phase: PlannedPhase, record: RunRecord) -> str:
     """Return a phase in words."""
     last = None if phase.stop is None else max(phase.start, phase.stop - 1)
     steps = f"{phase.start} …" if last is None else f"{phase.start} to {last}"
-    lr = next(iter((record.lr or {}).values()), None)
+    apart = tuple(f"/{key.removeprefix(_GROUP)}" for key in record.params or () if key.startswith(_GROUP))
+    lr = next((curve for key, curve in (record.lr or {}).items() if not key.endswith(apart)), None)
     ends = [] if lr is None else [lr.at(step) for step in (phase.start, last) if step is not None]
     lrs = " → ".join(dict.fromkeys(f"{value:.3g}" for value in ends if value is not None))
     return f"{phase.name}, cycle {phase.cycle}: steps {steps}" + (f", lr {lrs}" if lrs else "")
