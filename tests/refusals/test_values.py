@@ -244,10 +244,10 @@ def test_every_duration_that_a_refused_float_is_told_to_write_is_taken(value: An
     with pytest.raises(ValueError, match=r"duration = .* is refused") as caught:
         Duration(value)
     offered = re.findall(r"duration=('[^']*'|\d+(?:\.\d+)?)", str(caught.value))
-    assert len(offered) >= 2
-    for written in offered:
-        meant = Duration(ast.literal_eval(written))
-        assert meant.unit == ("share" if "%" in written or "." in written else "steps")
+    meant = {Duration(ast.literal_eval(written)) for written in offered}
+    shares = {f"{value}%"} if float(value) <= 100 else {"5%"}
+    shares |= {"100%"} if float(value) == 1 else set()
+    assert meant == {Duration(int(float(value))), *map(Duration, shares)}
 
 
 @pytest.mark.parametrize(
