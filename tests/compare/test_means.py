@@ -149,3 +149,19 @@ def test_plans_whose_runs_are_named_by_their_seed_alone_are_told_apart() -> None
     assert {row.name for row in mean_rows(runs, GOAL)} == names
     page = report_page(runs, GOAL, "title", "source")
     assert all(f"{name} (mean of 2)" in page for name in names)
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [
+        pytest.param(["tuned"], "tuned", id="alone"),
+        pytest.param(["tuned, seed 3"], "tuned", id="alone with a seed"),
+        pytest.param(["tuned-seed-1", "tuned-seed-2"], "tuned", id="seeds"),
+        pytest.param(["run", "run"], "Cosine, lr 0.1", id="one name for all says nothing"),
+        pytest.param(["tuned seed 1", "other seed 2"], "Cosine, lr 0.1", id="names that differ"),
+        pytest.param(["seed 1"], "Cosine, lr 0.1", id="nothing but a seed"),
+    ],
+)
+def test_a_plan_has_the_name_that_its_runs_share(names: list[str], name: str) -> None:
+    runs = [replace(run("", "Cosine", seed, 0.5), run_id=str(seed), name=each) for seed, each in enumerate(names)]
+    assert [row.name for row in mean_rows([*STEP, *runs], GOAL) if row.schedule == "Cosine"] == [name]
