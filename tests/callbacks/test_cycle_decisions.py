@@ -1,6 +1,7 @@
 """The pure parts: what is kept, where torch restarts, what a cadence measures."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -9,8 +10,15 @@ import torch
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, CosineAnnealingWarmRestarts, CyclicLR, SequentialLR
 
-from lightning_lrsched.callbacks.cycles.cadence import Cadence, told_cut
+from lightning_lrsched.callbacks.cycles.cadence import (
+    Cadence,
+    lacks_only_skipped,
+    told_cut,
+    told_unmeasured,
+    unmeasured,
+)
 from lightning_lrsched.callbacks.cycles.ledger import Kept, Ledger
+from lightning_lrsched.callbacks.stepping import RunFacts
 from lightning_lrsched.torch_cycles import Restarts, restarts_of
 from lightning_lrsched.units import RunLength
 
@@ -73,6 +81,50 @@ def test_the_state_brings_everything_back() -> None:
     other.restore(ledger.state())
     assert (other.finished, other.running, other.stale) == (ledger.finished, ledger.running, ledger.stale)
     assert [row.cycle for row in other.finished] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("mode", "scores", "gone"),
+    [
+        pytest.param("min", (0.3, 0.5, 0.4), 1, id="the highest loss"),
+        pytest.param("max", (0.5, 0.3, 0.4), 1, id="the lowest accuracy"),
+        pytest.param("max", (0.3, 0.5, 0.4), 0, id="the lowest accuracy, first"),
+        pytest.param("min", (0.5, 0.5, 0.3), 1, id="the later of equals"),
+        pytest.param("min", (0.3, None, 0.9), 1, id="one that was not measured"),
+        pytest.param("max", (0.3, math.nan, 0.9), 1, id="one that diverged"),
+        pytest.param("min", (None, None, None), 0, id="the oldest without a score"),
+    ],
+)
+def test_beyond_the_best_few_the_worst_cycle_goes(mode: str, scores: tuple[float | None, ...], gone: int) -> None:
+    ledger = Ledger(mode, top_k=2)
+    removed = []
+    for cycle, score in enumerate(scores):
+        ledger.take(kept(cycle, score), end=True)
+        removed.append(ledger.close(complete=True))
+    assert removed == [[], [], [f"{gone}.ckpt"]]
+    assert [row.cycle for row in ledger.finished] == [cycle for cycle in range(3) if cycle != gone]
+
+
+def test_a_cycle_that_is_dropped_leaves_nothing_to_choose() -> None:
+    ledger = Ledger()
+    ledger.take(kept(4, 0.5), best=True, end=True)
+    ledger.close(complete=True)
+    ledger.take(kept(6, 0.1), best=True)
+    assert ledger.drop() == ["6.ckpt"]
+    assert list(ledger.all()) == [ledger.best] == [kept(4, 0.5)]
+
+
+def test_checkpoints_that_are_gone_are_struck_out() -> None:
+    ledger = Ledger()
+    ledger.take(kept(2, 0.5), best=True)
+    ledger.take(kept(4, 0.6), end=True)
+    ledger.close(complete=True)
+    ledger.take(kept(8, 0.4), best=True, end=True)
+    ledger.close(complete=True)
+    ledger.take(kept(10, 0.3), best=True)
+    assert ledger.forget(("4.ckpt", "8.ckpt").__contains__) == [(0, kept(4, 0.6)), (1, kept(8, 0.4))]
+    assert [(row.cycle, row.best, row.end) for row in ledger.finished] == [(0, kept(2, 0.5), None)]
+    assert ledger.running.best == kept(10, 0.3)
 
 
 @pytest.mark.parametrize(("first", "growth"), [(1, 1), (3, 1), (1, 2), (1, 3), (4, 3), (2, 10), (7, 2)])
@@ -148,3 +200,43 @@ def test_the_budgets_that_fit_are_told(total: int, per_epoch: int, told: str | N
     ends = (Restarts(10, 2).start(index) for index in range(1, 60))
     found = told_cut(ends, RunLength(total, per_epoch))
     assert (found is None) if told is None else (found is not None and told in found)
+
+
+@pytest.mark.parametrize(
+    ("steps", "skipped", "nearly"),
+    [
+        pytest.param(99, 1, True, id="first cycle"),
+        pytest.param(295, 5, True, id="as many as were skipped"),
+        pytest.param(295, 4, False, id="more than were skipped"),
+        pytest.param(290, 10, True, id="a twentieth of its cycle"),
+        pytest.param(289, 11, False, id="more than a twentieth"),
+        pytest.param(100, 200, False, id="a cycle that has just begun"),
+        pytest.param(300, 5, False, id="past the last"),
+    ],
+)
+def test_a_cycle_has_nearly_ended_where_it_lacks_no_more_than_was_skipped(
+    steps: int, skipped: int, nearly: bool
+) -> None:
+    assert lacks_only_skipped([100, 300], steps, skipped) is nearly
+
+
+@pytest.mark.parametrize(
+    ("facts", "missed"),
+    [
+        pytest.param(RunFacts(5, 4, None), [4, 12], id="inside epochs"),
+        pytest.param(RunFacts(4, 5, None), [], id="where epochs end"),
+        pytest.param(RunFacts(8, 5, None, {0: 2}), [], id="accumulated"),
+        pytest.param(RunFacts(5, 4, None, manual=True), [], id="manual, nobody knows"),
+        pytest.param(RunFacts(None, 4, None), [], id="no length, nobody knows"),
+        pytest.param(RunFacts(5, 4, None, {0: 1, 2: 2}), [], id="accumulation changes, nobody knows"),
+    ],
+)
+def test_the_ends_within_the_run_that_no_validation_sees(facts: RunFacts, missed: list[int]) -> None:
+    assert unmeasured([4, 12, 20, 22], facts, Cadence(facts.batches, 1), 20) == missed
+
+
+@pytest.mark.parametrize(
+    ("missed", "told"), [([4], "1 cycle ends (after steps 4)"), (range(9), "9 cycle ends (after steps 0, 1, 2, 3, ...)")]
+)
+def test_a_few_of_the_unmeasured_ends_are_named(missed: Sequence[int], told: str) -> None:
+    assert told in told_unmeasured(missed, "val_loss")
