@@ -236,7 +236,8 @@ def test_the_ends_within_the_run_that_no_validation_sees(facts: RunFacts, missed
 
 
 @pytest.mark.parametrize(
-    ("missed", "told"), [([4], "1 cycle ends (after steps 4)"), (range(9), "9 cycle ends (after steps 0, 1, 2, 3, ...)")]
+    ("missed", "told"),
+    [([4], "1 cycle ends (after steps 4)"), (range(9), "9 cycle ends (after steps 0, 1, 2, 3, ...)")],
 )
 def test_a_few_of_the_unmeasured_ends_are_named(missed: Sequence[int], told: str) -> None:
     assert told in told_unmeasured(missed, "val_loss")

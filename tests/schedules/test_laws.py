@@ -255,7 +255,9 @@ def test_a_sequence_is_its_parts(parts: list[tuple[int, float]], join: str) -> N
     ],
 )
 @given(main=schedules)
-def test_after_a_join_the_value_reached_stands_for_the_base_lr(before: Schedule, reached: float, main: Schedule) -> None:
+def test_after_a_join_the_value_reached_stands_for_the_base_lr(
+    before: Schedule, reached: float, main: Schedule
+) -> None:
     joined = Plan(Sequence([before, main], [10], "reached")).resolve(RunLength(LEAST_STEPS + 10, 20))
     alone = Plan(main).resolve(ROOM)
     assert drawn(joined, 0.1)[10:] == pytest.approx(drawn(alone, reached), rel=1e-12, abs=1e-15)
