@@ -267,6 +267,32 @@ def test_the_cycles_of_sgdr_are_given_once(make: Callable[[], SGDR], allowed: st
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "allowed"),
+    [
+        pytest.param(
+            lambda: SGDR(5, eta_min=[0.1]), r"eta_min = .*: it must be a number without periods\.", id="floors"
+        ),
+        pytest.param(
+            lambda: SGDR(5, max_ratios=[1.0]), r"max_ratios = .*: it must be left out without periods\.", id="peaks"
+        ),
+        pytest.param(
+            lambda: SGDR(periods=[5, 5], eta_min=[0.1]),
+            r"eta_min = .*: it must be a list of 2 numbers, one for each period\.",
+            id="too few",
+        ),
+        pytest.param(
+            lambda: Sequence([Constant(), Cosine()], [5, 6]),
+            r"milestones = .*: it must be a list of 1 durations, one less than schedules\.",
+            id="too many",
+        ),
+    ],
+)
+def test_a_list_that_does_not_match_is_told_what_would(make: Callable[[], Any], allowed: str) -> None:
+    with pytest.raises(ValueError, match=allowed):
+        make()
+
+
 def test_nothing_is_changed_by_a_refusal() -> None:
     periods: list[Any] = [5, "soon"]
     with pytest.raises(ValueError, match=r"SGDR\.periods\[1\] = 'soon'"):
