@@ -81,6 +81,7 @@ def test_a_schedule_with_one_candidate_chooses_nothing(tmp_path: Path) -> None:
     both = {"constant": "Constant", "sgdr": "SGDR('1ep')"}
     file = sweep_file(tmp_path, schedules=both, lrs={"constant": [0.1], "sgdr": LRS}, select=RULE)
     assert [each.name for each in candidates(load_sweep(file))] == [f"sgdr, lr {lr:g}, seed 100" for lr in LRS]
+    assert candidates(load_sweep(sweep_file(tmp_path, schedules=both, lrs=LRS))) == []
 
 
 def test_candidates_have_every_callback_but_checkpoints(tmp_path: Path) -> None:
