@@ -172,6 +172,8 @@ class Access:
         ({"tokens": 8, "token": {"s3cret"}}, {"tokens": 8, "token": ["***"]}),
         (Access(host="db", hf_token="s3cret, 'one'"), "Access(host='db', hf_token='***')"),
         ({"b": Access(password='s3"cret')}, {"b": "Access(password='***')"}),
+        ({"password": Access(text="s3cret")}, {"password": "***"}),
+        ({"a": {Access(token="s3cret")}}, {"a": ["Access(token='***')"]}),
     ],
 )
 def test_a_secret_inside_an_object_is_masked(value: Any, shown: Any) -> None:
@@ -182,6 +184,11 @@ def test_a_secret_inside_an_object_is_masked(value: Any, shown: Any) -> None:
 @pytest.mark.parametrize("value", [Store(password=""), Namespace(width=8), Access(host="db"), torch.zeros(3), Cosine])
 def test_an_object_without_a_secret_is_left_as_it_is(value: Any) -> None:
     assert masked_values({"it": value})["it"] is value
+
+
+@pytest.mark.parametrize("value", [Store(password=""), Namespace(width=8)])
+def test_a_section_under_such_a_key_is_left_as_it_is(value: Any) -> None:
+    assert masked_values({"credentials": value})["credentials"] is value
 
 
 def test_an_object_that_holds_itself_is_masked() -> None:
