@@ -91,6 +91,19 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted() -> None:
     assert list(decode(data, 0, 99))[-1][0] == {"end": True}
 
 
+def test_what_is_taken_from_memory_makes_room() -> None:
+    pack = step_packer(0, 1)
+    size = len(pack(0, 0, 0.5))
+    journal = Journal(None, pytest.fail, most_in_memory=10 * size)
+    for step in range(10):
+        journal.append(pack(step, step, 0.5))
+    assert [axis for axis, _, _ in steps_in(journal.take_memory(3 * size))] == [0, 1, 2]
+    for step in range(10, 15):
+        journal.append(pack(step, step, 0.5))
+    assert journal.dropped == 2
+    assert [axis for axis, _, _ in steps_in(journal.take_memory(1 << 20))] == list(range(3, 13))
+
+
 FULL = """
 import resource, sys
 from pathlib import Path
@@ -112,7 +125,7 @@ def test_a_file_that_may_not_grow_is_left_whole_and_the_rest_is_kept_in_memory(t
     times, on_disk, in_memory, message = done.stdout.split(maxsplit=3)
     assert (times, int(on_disk) + int(in_memory)) == ("1", 100)
     assert 0 < int(on_disk) < 100
-    assert message.startswith("The spool cannot be written (")
+    assert message.startswith(f"The spool cannot be written ({os.strerror(errno.ENOSPC)}): tracking goes on in memory")
 
 
 ROLLS = """

@@ -94,3 +94,12 @@ def test_a_spool_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.
         Spool.open(made.folder)
     monkeypatch.setattr(os, "getuid", lambda: 0)
     Spool.open(made.folder).release()
+
+
+def test_a_spool_that_is_removed_leaves_no_folder_and_no_open_file(tmp_path: Path) -> None:
+    parent, before = tmp_path / "not there" / "spools", len(os.listdir("/proc/self/fd"))
+    made = make_spool(parent)
+    assert len(os.listdir("/proc/self/fd")) > before
+    made.remove()
+    assert not parent.exists()
+    assert len(os.listdir("/proc/self/fd")) == before
