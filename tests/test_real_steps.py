@@ -73,3 +73,18 @@ def test_a_step_that_calls_that_of_its_base_class_has_both_its_hooks_in_order() 
         optimizer.step()
     assert [name for name, _ in groupby(called)] == ["before", "after"] * 3
     assert called.count("after") == 3
+
+
+def test_an_object_that_is_no_optimizer_and_passes_its_hooks_on_is_counted() -> None:
+    class Around:
+        def __init__(self, inner: SGD) -> None:
+            self.inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            return getattr(self.inner, name)
+
+    counter = StepCounter(Around(made(0.1, 1.0)))  # type: ignore[arg-type]
+    counter.optimizer.step()
+    assert counter.real_steps == 1
