@@ -74,13 +74,31 @@ def test_a_diverged_end_is_never_recommended() -> None:
 
 def test_the_state_brings_everything_back() -> None:
     ledger, other = Ledger(top_k=2), Ledger(top_k=2)
-    for step in (4, 8, 12):
-        ledger.take(kept(step, 1 / step), best=True, end=True)
+    for step, score in ((4, 0.3), (8, 0.1), (12, 0.2)):
+        ledger.take(kept(step, score), best=True, end=True)
         ledger.close(complete=True)
-    ledger.take(kept(14, 3.0), best=True)
+    ledger.take(kept(14, 0.15), best=True)
     other.restore(ledger.state())
-    assert (other.finished, other.running, other.stale) == (ledger.finished, ledger.running, ledger.stale)
+    assert (other.finished, other.running, other.stale) == (ledger.finished, ledger.running, 1)
     assert [row.cycle for row in other.finished] == [1, 2]
+    assert other.stale_if_closed == ledger.stale_if_closed == 2, "0.1 was better"
+    other.reopen(2)
+    assert (other.running.cycle, other.stale, other.stale_if_closed) == (2, 0, 1)
+
+
+@pytest.mark.parametrize(("mode", "step"), [("min", 8), ("max", 4)])
+def test_the_best_end_of_a_completed_cycle_is_recommended_the_earlier_of_equals(mode: str, step: int) -> None:
+    ledger = Ledger(mode)
+    for end, score in ((4, 0.5), (8, 0.3), (12, 0.3), (16, 0.5)):
+        ledger.take(kept(end - 1, 0.9 if mode == "max" else 0.1), best=True)
+        ledger.take(kept(end, score), end=True)
+        ledger.close(complete=True)
+    ledger.take(kept(18, 0.9 if mode == "max" else 0.1), end=True)
+    ledger.close(complete=False)
+    assert ledger.recommended is not None
+    assert ledger.recommended.step == step
+    assert ledger.best is not None
+    assert ledger.best.step == 3
 
 
 @pytest.mark.parametrize(
