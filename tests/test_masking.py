@@ -126,6 +126,7 @@ def test_a_secret_is_masked_in_what_is_not_quite_yaml(text: str) -> None:
     [
         ("store: {password: s3cret}\n---\nb: [\n", "store: {password: '***'}\n---\nb: [\n"),
         ("password: &it [*it, s3cret]\n", "password: '***'\n"),
+        ("password: !!binary &it czNjcmV0\nagain: *it\n", "password: &it '***'\nagain: *it\n"),
     ],
 )
 def test_what_is_odd_in_a_text_keeps_no_secret_in_it(text: str, shown: str) -> None:

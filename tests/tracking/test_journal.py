@@ -70,6 +70,18 @@ def test_every_segment_begins_with_what_makes_it_readable_alone(tmp_path: Path) 
     assert [axis for data in parts for axis, _, _ in steps_in(data)] == list(range(40))
 
 
+def test_a_journal_that_is_closed_has_no_open_file(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    journal = Journal(tmp_path, pytest.fail, segment_bytes=100)
+    for step in range(20):
+        journal.append(step_packer(0, 1)(step, step, 0.5))
+    assert len(segments(tmp_path)) > 3
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    journal.close()
+    journal.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_without_a_folder_everything_is_kept_in_memory() -> None:
     journal = told([])
     pack = step_packer(0, 1)
