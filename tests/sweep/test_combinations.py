@@ -84,6 +84,14 @@ def test_lrs_go_to_a_module_that_takes_any_argument(tmp_path: Path) -> None:
     assert [each.module.build().lr for each in runs] == [0.3, 0.3]
 
 
+def test_a_module_that_takes_no_lr_is_trained_with_its_own(tmp_path: Path) -> None:
+    module = {"class_path": "tests.sweep.modules.WithoutLr"}
+    (run,) = combinations(
+        load_sweep(sweep_file(tmp_path, module=module, schedules={"constant": "Constant"}, seeds=[7]))
+    )
+    assert (run.lr, run.module.init_args) == (None, {})
+
+
 def test_a_module_that_is_not_there_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     config = load_sweep(sweep_file(tmp_path, module={"class_path": "tests.sweep.modules.Noissy"}, lrs=[0.3]))
     with pytest.raises(ConfigError, match=r"module: class_path = 'tests.sweep.modules.Noissy' is refused"):
