@@ -19,10 +19,12 @@ from lightning_lrsched import (
     Constant,
     Cooldown,
     Cosine,
+    Cyclic,
     Duration,
     Lambda,
     Linear,
     MultiStep,
+    OneCycle,
     Plan,
     RunLength,
     Sequence,
@@ -135,6 +137,21 @@ def test_cooldown_joins_the_value_reached(main: Schedule, cooldown: Cooldown) ->
 def test_cooldown_values(plan: Plan, expected: list[float]) -> None:
     timeline = plan.resolve(RunLength(4))
     assert [timeline.lr(t, 1.0) for t in range(5)] == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        pytest.param(OneCycle(cycle_momentum=True, base_momentum=0.8, max_momentum=0.9), id="OneCycle"),
+        pytest.param(Cyclic(20, cycle_momentum=True, base_momentum=0.8, max_momentum=0.9), id="Cyclic"),
+    ],
+)
+def test_a_momentum_is_held_through_warmup_and_cooldown(main: Schedule) -> None:
+    curve = Plan(main, 10, 10).resolve_others(RunLength(100))["momentum"].lr(np.arange(100), 1.0).tolist()
+    alone = Plan(main).resolve_others(RunLength(80))["momentum"].lr(np.arange(81), 1.0).tolist()
+    assert curve == [0.9] * 10 + alone[:80] + [alone[80]] * 10
+    assert alone[80] == pytest.approx(0.9)
+    assert min(alone) == pytest.approx(0.8, abs=1e-3)
 
 
 @pytest.mark.parametrize("duration", [10, "10 steps", "10", "0.1ep", "1%", 0.01, Duration(10), np.int64(10)])

@@ -76,6 +76,14 @@ def test_runs_without_a_seed_or_with_the_same_one_are_no_pairs() -> None:
     assert rows["Cosine, lr 0.1"].best_apart is None
 
 
+def test_one_seed_in_common_is_no_difference_and_a_plan_without_values_is_last() -> None:
+    other = [run("other", "Cosine", seed, 0.3) for seed in (0, 7)]
+    none = [run("none", "REX", seed) for seed in (0, 1)]
+    rows = mean_rows([*none, *STEP, *other], GOAL, "step")
+    assert [(row.name, row.best_apart) for row in rows] == [("other", None), ("step", None), ("none", None)]
+    assert rows[-1].best is rows[-1].last is None
+
+
 def test_only_finished_runs_count_and_a_value_that_is_not_finite_is_left_out() -> None:
     runs = [*STEP, run("step", "Step", 3, 0.1, status="running"), run("step", "Step", 4, 0.8, math.nan)]
     [row] = mean_rows(runs, GOAL)
