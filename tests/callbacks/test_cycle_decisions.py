@@ -123,6 +123,34 @@ def test_beyond_the_best_few_the_worst_cycle_goes(mode: str, scores: tuple[float
     assert [row.cycle for row in ledger.finished] == [cycle for cycle in range(3) if cycle != gone]
 
 
+def test_without_scores_the_latest_end_is_recommended() -> None:
+    ledger = Ledger()
+    for step in (4, 8):
+        ledger.take(kept(step), end=True)
+        ledger.close(complete=True)
+    assert ledger.recommended == ledger.best == kept(8)
+
+
+def test_the_end_of_a_cycle_is_wanted_until_it_is_kept() -> None:
+    ledger = Ledger()
+    assert ledger.wants_end(4)
+    ledger.take(kept(4), end=True)
+    assert [ledger.wants_end(step) for step in (4, 5)] == [False, True]
+    assert not Ledger(keep="best").wants_end(4)
+
+
+def test_a_cycle_of_which_nothing_was_kept_is_no_row_and_one_that_was_cut_is_not_stale() -> None:
+    ledger = Ledger()
+    ledger.take(kept(4, 0.5), end=True)
+    ledger.close(complete=True)
+    ledger.take(kept(6, 0.9), end=True)
+    ledger.close(complete=False)
+    assert ledger.stale == 0
+    ledger.close(complete=True)
+    assert [(row.cycle, row.complete) for row in ledger.finished] == [(0, True), (1, False)]
+    assert (ledger.running.cycle, ledger.stale) == (3, 1)
+
+
 def test_a_cycle_that_is_dropped_leaves_nothing_to_choose() -> None:
     ledger = Ledger()
     ledger.take(kept(4, 0.5), best=True, end=True)
