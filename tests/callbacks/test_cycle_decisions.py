@@ -237,6 +237,7 @@ def test_a_cadence_measures_what_going_through_all_batches_finds(seed: int) -> N
     [
         (70, 1, None),
         (100, 1, "cuts cycle 3 short. Budgets that end with a cycle: max_epochs = 10, 30, 70, 150"),
+        (100, 10, "cuts cycle 3 short. Budgets that end with a cycle: max_epochs = 1, 3, 7, 15"),
         (100, 7, "cuts cycle 3 short. Budgets that end with a cycle: max_steps = 10, 30, 70, 150"),
         (4, 1, "cuts cycle 0 short. Budgets that end with a cycle: max_epochs = 10"),
         (5000, 1, "cuts cycle 8 short. Budgets that end with a cycle: max_epochs = 10, 30, ..., 1270, 2550, 5110"),
