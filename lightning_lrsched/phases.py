@@ -78,7 +78,7 @@ class Phase:
 
     def faded(self, fade: float) -> "Phase":
         """Return the phase as it is in a cycle whose fading part has shrunk to ``fade``."""
-        if fade == 1.0 and not any(self.start[2:] + (self.end or self.start)[2:]):
+        if not any(self.start[2:] + (self.end or self.start)[2:]):
             return self
         return replace(self, start=self.start.faded(fade), end=(self.end or self.start).faded(fade))
 

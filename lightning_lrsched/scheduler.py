@@ -42,7 +42,7 @@ class RealStepScheduler(LRScheduler):
         """Remember the optimizer. torch's own constructor would patch ``optimizer.step`` and write an lr."""
         self.optimizer = optimizer
         self.description = description
-        self.configured = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+        self.configured = self.base_lrs
         self.real_steps = 0
         self.restored: dict[str, Any] | None = None
         self.observers: list[Observer] = []
@@ -62,9 +62,7 @@ class RealStepScheduler(LRScheduler):
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
         """Peak lr of every parameter group, in the order of the groups."""
-        if self._stale:
-            self._pair()
-        return [float(group["initial_lr"]) for group in self._groups]
+        return [float(group.get("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
 
     @property
     def armed(self) -> bool:

@@ -126,6 +126,7 @@ def test_a_secret_is_masked_in_what_is_not_quite_yaml(text: str) -> None:
     [
         ("store: {password: s3cret}\n---\nb: [\n", "store: {password: '***'}\n---\nb: [\n"),
         ("password: &it [*it, s3cret]\n", "password: '***'\n"),
+        ("password: !!binary &it czNjcmV0\nagain: *it\n", "password: &it '***'\nagain: *it\n"),
     ],
 )
 def test_what_is_odd_in_a_text_keeps_no_secret_in_it(text: str, shown: str) -> None:
@@ -172,6 +173,8 @@ class Access:
         ({"tokens": 8, "token": {"s3cret"}}, {"tokens": 8, "token": ["***"]}),
         (Access(host="db", hf_token="s3cret, 'one'"), "Access(host='db', hf_token='***')"),
         ({"b": Access(password='s3"cret')}, {"b": "Access(password='***')"}),
+        ({"password": Access(text="s3cret")}, {"password": "***"}),
+        ({"a": {Access(token="s3cret")}}, {"a": ["Access(token='***')"]}),
     ],
 )
 def test_a_secret_inside_an_object_is_masked(value: Any, shown: Any) -> None:
@@ -182,6 +185,11 @@ def test_a_secret_inside_an_object_is_masked(value: Any, shown: Any) -> None:
 @pytest.mark.parametrize("value", [Store(password=""), Namespace(width=8), Access(host="db"), torch.zeros(3), Cosine])
 def test_an_object_without_a_secret_is_left_as_it_is(value: Any) -> None:
     assert masked_values({"it": value})["it"] is value
+
+
+@pytest.mark.parametrize("value", [Store(password=""), Namespace(width=8)])
+def test_a_section_under_such_a_key_is_left_as_it_is(value: Any) -> None:
+    assert masked_values({"credentials": value})["credentials"] is value
 
 
 def test_an_object_that_holds_itself_is_masked() -> None:

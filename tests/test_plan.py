@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,10 +19,12 @@ from lightning_lrsched import (
     Constant,
     Cooldown,
     Cosine,
+    Cyclic,
     Duration,
     Lambda,
     Linear,
     MultiStep,
+    OneCycle,
     PiecewiseConstant,
     Plan,
     RunLength,
@@ -29,9 +32,10 @@ from lightning_lrsched import (
     Step,
     Warmup,
 )
-from lightning_lrsched.phases import Phase
+from lightning_lrsched.phases import Level, Phase
 from lightning_lrsched.plan import describe_part
 from lightning_lrsched.room import Room, Schedule
+from lightning_lrsched.shapes import Straight
 from tests.strategies import cooldowns, halving, plans, runs, schedules, shrinking, warmups
 
 RUN = RunLength(1000, 100)
@@ -70,6 +74,34 @@ def test_warmup_shapes(warmup: Warmup, expected: list[float]) -> None:
     assert [timeline.lr(t, 1.0) for t in range(len(expected))] == pytest.approx(expected, abs=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("warmup", "expected"),
+    [
+        pytest.param(Warmup(4, overlap=True), [0.25, 0.5, 0.75, 1.0, 1.0], id="linear"),
+        pytest.param(Warmup(3, "cosine", overlap=True), [0.25, 0.75, 1.0, 1.0], id="cosine"),
+        pytest.param(Warmup(4, "polynomial", power=2, overlap=True), [0.0625, 0.25, 0.5625, 1.0, 1.0], id="polynomial"),
+        pytest.param(Warmup(2, "exponential", overlap=True), [0.1, 1.0, 1.0], id="exponential"),
+        pytest.param(Warmup(2, "saturating"), [0.3934693, 0.6321206, 0.7768698, 0.8646647], id="saturating"),
+    ],
+)
+def test_factors_of_warmups_that_overlap(warmup: Warmup, expected: list[float]) -> None:
+    timeline = Plan(Constant(), warmup).resolve(RunLength(50))
+    assert [timeline.lr(t, 1.0) for t in range(len(expected))] == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("beta2", "shape", "steps"),
+    [
+        pytest.param(0.0, "saturating", 1, id="least"),
+        pytest.param(0.999, "linear", 2000, id="Adam's"),
+        pytest.param(0.999, "radam", 1000, id="once"),
+        pytest.param(1 - 2e-15, "linear", 10**15, id="most"),
+    ],
+)
+def test_an_untuned_warmup_has_its_length_from_beta2(beta2: float, shape: str, steps: int) -> None:
+    assert Warmup.untuned(beta2, shape) == Warmup(steps, shape, overlap=True)
+
+
 @given(main=schedules, warmup=warmups)
 def test_warmup_leads_to_the_first_value_of_the_main_schedule(main: Schedule, warmup: Warmup) -> None:
     timeline = Plan(main, warmup).resolve(RunLength(2000, 20))
@@ -106,6 +138,21 @@ def test_cooldown_joins_the_value_reached(main: Schedule, cooldown: Cooldown) ->
 def test_cooldown_values(plan: Plan, expected: list[float]) -> None:
     timeline = plan.resolve(RunLength(4))
     assert [timeline.lr(t, 1.0) for t in range(5)] == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        pytest.param(OneCycle(cycle_momentum=True, base_momentum=0.8, max_momentum=0.9), id="OneCycle"),
+        pytest.param(Cyclic(20, cycle_momentum=True, base_momentum=0.8, max_momentum=0.9), id="Cyclic"),
+    ],
+)
+def test_a_momentum_is_held_through_warmup_and_cooldown(main: Schedule) -> None:
+    curve = Plan(main, 10, 10).resolve_others(RunLength(100))["momentum"].lr(np.arange(100), 1.0).tolist()
+    alone = Plan(main).resolve_others(RunLength(80))["momentum"].lr(np.arange(81), 1.0).tolist()
+    assert curve == [0.9] * 10 + alone[:80] + [alone[80]] * 10
+    assert alone[80] == pytest.approx(0.9)
+    assert min(alone) == pytest.approx(0.8, abs=1e-3)
 
 
 @pytest.mark.parametrize("duration", [10, "10 steps", "10", "0.1ep", "1%", 0.01, Duration(10), np.int64(10)])
@@ -249,6 +296,29 @@ def test_plan_that_does_not_fit_is_told(plan: Plan, run: RunLength, words: str) 
 def test_messages_of_epoch_updates_count_epochs() -> None:
     with pytest.raises(ValueError, match=r"Cosine\.T_max = '11ep' .*it takes 11 epochs, and 10 epochs are left"):
         Plan(Cosine("11ep")).resolve(RUN, update="epoch")
+
+
+@dataclass(frozen=True, repr=False)
+class _Own(Schedule):
+    """A schedule of a user's own: a thousand and one steps, whatever its room."""
+
+    def phases(self, room: Room) -> list[Phase]:
+        return [Phase("own", 1001, Level(1.0), Level(0.0), Straight())]
+
+
+@dataclass(frozen=True, repr=False)
+class _OwnCycles(_Own):
+    @property
+    def open_ended(self) -> bool:
+        return True
+
+
+def test_a_schedule_of_ones_own_is_cut_only_if_it_says_so() -> None:
+    with pytest.raises(ValueError, match=r"^_Own\(\) does not fit the run: 1000 steps are left for it\. .* example"):
+        Plan(_Own()).resolve(RUN)
+    cut, whole = (Plan(_OwnCycles()).resolve(RunLength(total)) for total in (1000, 1001))
+    assert cut.boundaries == (0, 1000)
+    assert cut.lr(999, 1.0) == whole.lr(999, 1.0) == Plan(_Own()).resolve(RunLength(1001)).lr(999, 1.0)
 
 
 class _Silent(Schedule):

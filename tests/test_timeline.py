@@ -141,6 +141,7 @@ def test_cycles_of_a_run_that_cuts_the_last() -> None:
         pytest.param(Plan(SGDR("20ep")), (250, 300), id="repeated"),
         pytest.param(Plan(SGDR("20ep", cycle_warmup="8ep")), (250, 300), id="a cut fall"),
         pytest.param(Plan(SGDR("20ep", cycle_warmup="12ep")), (250, 300), id="a cut rise"),
+        pytest.param(Plan(SGDR("20ep", cycle_warmup="10ep")), (250, 300), id="nothing but a rise"),
         pytest.param(Plan(SGDR("20ep"), cooldown=Cooldown("1ep")), (250, 300), id="cut by a cooldown"),
         pytest.param(Plan(SGDR("25ep")), (250, None), id="complete"),
     ],

@@ -185,6 +185,17 @@ def test_clock_of_epochs_needs_their_length() -> None:
         Clock.of(RunLength(total_steps=650), "epoch")
 
 
+@pytest.mark.parametrize("value", [10**15, "1e15ep", "1e-15ep", "1e-13%", 1e-15, "100%"])
+def test_the_longest_and_the_shortest_durations_are_taken(value: Any) -> None:
+    assert Duration(value) == Duration(Duration(value).plain)
+
+
+@pytest.mark.parametrize("value", [10**15 + 1, "1.1e15ep", "0.9e-15ep", "0.9e-13%", 0.9e-15, "100.1%"])
+def test_longer_and_shorter_ones_are_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^duration = .* is refused"):
+        Duration(value)
+
+
 def test_a_fraction_beyond_all_floats_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^duration = Fraction\(1000.* is refused"):
         Duration(Fraction(10**400))  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ def known_mode(metric: str) -> Mode | None:
 
 def _words(metric: str) -> set[str]:
     """Return the words of a name: its parts, the humps of each, and both without the digits at their ends."""
-    parts = [part for part in _SPLIT.split(metric) if part]
+    parts = _SPLIT.split(metric)
     humps = [hump for part in parts for hump in _HUMP.findall(part.replace("IoU", "Iou"))]
     words = {_STAGE.sub("", word.lower()) for word in (*parts, *humps)}
     return words | {word.rstrip("0123456789") for word in words}

@@ -106,7 +106,8 @@ class SGDR(Schedule):
             values = getattr(self, name)
             listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
             if listed and (not count or len(values) != count):
-                allowed = f"a list of {count} numbers, one for each period" if count else "a number without periods"
+                alone = "left out" if name == "max_ratios" else "a number"
+                allowed = f"a list of {count} numbers, one for each period" if count else f"{alone} without periods"
                 raise refusal(f"SGDR.{name}", values, allowed, example)
         if self.max_ratios is not None:
             check_list("SGDR.max_ratios", self.max_ratios, "multiples of the base lr", example)

@@ -52,11 +52,6 @@ class Sequence(Schedule):
         object.__setattr__(self, "milestones", plain)
         check_choice("Sequence.join", self.join, ("base", "reached"), "join='reached'")
 
-    @property
-    def open_ended(self) -> bool:
-        """Whether the end of the run may cut the last schedule: as it says itself."""
-        return self.schedules[-1].open_ended
-
     def phases(self, room: Room) -> Iterator[Phase | Repeat]:
         """Yield the phases of each schedule, fitted into its stretch."""
         begin = 0

@@ -1,6 +1,7 @@
 """The pure parts: what is kept, where torch restarts, what a cadence measures."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -9,8 +10,15 @@ import torch
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, CosineAnnealingWarmRestarts, CyclicLR, SequentialLR
 
-from lightning_lrsched.callbacks.cycles.cadence import Cadence, told_cut
+from lightning_lrsched.callbacks.cycles.cadence import (
+    Cadence,
+    lacks_only_skipped,
+    told_cut,
+    told_unmeasured,
+    unmeasured,
+)
 from lightning_lrsched.callbacks.cycles.ledger import Kept, Ledger
+from lightning_lrsched.callbacks.stepping import RunFacts
 from lightning_lrsched.torch_cycles import Restarts, restarts_of
 from lightning_lrsched.units import RunLength
 
@@ -66,13 +74,103 @@ def test_a_diverged_end_is_never_recommended() -> None:
 
 def test_the_state_brings_everything_back() -> None:
     ledger, other = Ledger(top_k=2), Ledger(top_k=2)
-    for step in (4, 8, 12):
-        ledger.take(kept(step, 1 / step), best=True, end=True)
+    for step, score in ((4, 0.3), (8, 0.1), (12, 0.2)):
+        ledger.take(kept(step, score), best=True, end=True)
         ledger.close(complete=True)
-    ledger.take(kept(14, 3.0), best=True)
+    ledger.take(kept(14, 0.15), best=True)
     other.restore(ledger.state())
-    assert (other.finished, other.running, other.stale) == (ledger.finished, ledger.running, ledger.stale)
+    assert (other.finished, other.running, other.stale) == (ledger.finished, ledger.running, 1)
     assert [row.cycle for row in other.finished] == [1, 2]
+    assert other.stale_if_closed == ledger.stale_if_closed == 2, "0.1 was better"
+    other.reopen(2)
+    assert (other.running.cycle, other.stale, other.stale_if_closed) == (2, 0, 1)
+
+
+@pytest.mark.parametrize(("mode", "step"), [("min", 8), ("max", 4)])
+def test_the_best_end_of_a_completed_cycle_is_recommended_the_earlier_of_equals(mode: str, step: int) -> None:
+    ledger = Ledger(mode)
+    for end, score in ((4, 0.5), (8, 0.3), (12, 0.3), (16, 0.5)):
+        ledger.take(kept(end - 1, 0.9 if mode == "max" else 0.1), best=True)
+        ledger.take(kept(end, score), end=True)
+        ledger.close(complete=True)
+    ledger.take(kept(18, 0.9 if mode == "max" else 0.1), end=True)
+    ledger.close(complete=False)
+    assert ledger.recommended is not None
+    assert ledger.recommended.step == step
+    assert ledger.best is not None
+    assert ledger.best.step == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "scores", "gone"),
+    [
+        pytest.param("min", (0.3, 0.5, 0.4), 1, id="the highest loss"),
+        pytest.param("max", (0.5, 0.3, 0.4), 1, id="the lowest accuracy"),
+        pytest.param("max", (0.3, 0.5, 0.4), 0, id="the lowest accuracy, first"),
+        pytest.param("min", (0.5, 0.5, 0.3), 1, id="the later of equals"),
+        pytest.param("min", (0.3, None, 0.9), 1, id="one that was not measured"),
+        pytest.param("max", (0.3, math.nan, 0.9), 1, id="one that diverged"),
+        pytest.param("min", (None, None, None), 0, id="the oldest without a score"),
+    ],
+)
+def test_beyond_the_best_few_the_worst_cycle_goes(mode: str, scores: tuple[float | None, ...], gone: int) -> None:
+    ledger = Ledger(mode, top_k=2)
+    removed = []
+    for cycle, score in enumerate(scores):
+        ledger.take(kept(cycle, score), end=True)
+        removed.append(ledger.close(complete=True))
+    assert removed == [[], [], [f"{gone}.ckpt"]]
+    assert [row.cycle for row in ledger.finished] == [cycle for cycle in range(3) if cycle != gone]
+
+
+def test_without_scores_the_latest_end_is_recommended() -> None:
+    ledger = Ledger()
+    for step in (4, 8):
+        ledger.take(kept(step), end=True)
+        ledger.close(complete=True)
+    assert ledger.recommended == ledger.best == kept(8)
+
+
+def test_the_end_of_a_cycle_is_wanted_until_it_is_kept() -> None:
+    ledger = Ledger()
+    assert ledger.wants_end(4)
+    ledger.take(kept(4), end=True)
+    assert [ledger.wants_end(step) for step in (4, 5)] == [False, True]
+    assert not Ledger(keep="best").wants_end(4)
+
+
+def test_a_cycle_of_which_nothing_was_kept_is_no_row_and_one_that_was_cut_is_not_stale() -> None:
+    ledger = Ledger()
+    ledger.take(kept(4, 0.5), end=True)
+    ledger.close(complete=True)
+    ledger.take(kept(6, 0.9), end=True)
+    ledger.close(complete=False)
+    assert ledger.stale == 0
+    ledger.close(complete=True)
+    assert [(row.cycle, row.complete) for row in ledger.finished] == [(0, True), (1, False)]
+    assert (ledger.running.cycle, ledger.stale) == (3, 1)
+
+
+def test_a_cycle_that_is_dropped_leaves_nothing_to_choose() -> None:
+    ledger = Ledger()
+    ledger.take(kept(4, 0.5), best=True, end=True)
+    ledger.close(complete=True)
+    ledger.take(kept(6, 0.1), best=True)
+    assert ledger.drop() == ["6.ckpt"]
+    assert list(ledger.all()) == [ledger.best] == [kept(4, 0.5)]
+
+
+def test_checkpoints_that_are_gone_are_struck_out() -> None:
+    ledger = Ledger()
+    ledger.take(kept(2, 0.5), best=True)
+    ledger.take(kept(4, 0.6), end=True)
+    ledger.close(complete=True)
+    ledger.take(kept(8, 0.4), best=True, end=True)
+    ledger.close(complete=True)
+    ledger.take(kept(10, 0.3), best=True)
+    assert ledger.forget(("4.ckpt", "8.ckpt").__contains__) == [(0, kept(4, 0.6)), (1, kept(8, 0.4))]
+    assert [(row.cycle, row.best, row.end) for row in ledger.finished] == [(0, kept(2, 0.5), None)]
+    assert ledger.running.best == kept(10, 0.3)
 
 
 @pytest.mark.parametrize(("first", "growth"), [(1, 1), (3, 1), (1, 2), (1, 3), (4, 3), (2, 10), (7, 2)])
@@ -139,6 +237,7 @@ def test_a_cadence_measures_what_going_through_all_batches_finds(seed: int) -> N
     [
         (70, 1, None),
         (100, 1, "cuts cycle 3 short. Budgets that end with a cycle: max_epochs = 10, 30, 70, 150"),
+        (100, 10, "cuts cycle 3 short. Budgets that end with a cycle: max_epochs = 1, 3, 7, 15"),
         (100, 7, "cuts cycle 3 short. Budgets that end with a cycle: max_steps = 10, 30, 70, 150"),
         (4, 1, "cuts cycle 0 short. Budgets that end with a cycle: max_epochs = 10"),
         (5000, 1, "cuts cycle 8 short. Budgets that end with a cycle: max_epochs = 10, 30, ..., 1270, 2550, 5110"),
@@ -148,3 +247,44 @@ def test_the_budgets_that_fit_are_told(total: int, per_epoch: int, told: str | N
     ends = (Restarts(10, 2).start(index) for index in range(1, 60))
     found = told_cut(ends, RunLength(total, per_epoch))
     assert (found is None) if told is None else (found is not None and told in found)
+
+
+@pytest.mark.parametrize(
+    ("steps", "skipped", "nearly"),
+    [
+        pytest.param(99, 1, True, id="first cycle"),
+        pytest.param(295, 5, True, id="as many as were skipped"),
+        pytest.param(295, 4, False, id="more than were skipped"),
+        pytest.param(290, 10, True, id="a twentieth of its cycle"),
+        pytest.param(289, 11, False, id="more than a twentieth"),
+        pytest.param(100, 200, False, id="a cycle that has just begun"),
+        pytest.param(300, 5, False, id="past the last"),
+    ],
+)
+def test_a_cycle_has_nearly_ended_where_it_lacks_no_more_than_was_skipped(
+    steps: int, skipped: int, nearly: bool
+) -> None:
+    assert lacks_only_skipped([100, 300], steps, skipped) is nearly
+
+
+@pytest.mark.parametrize(
+    ("facts", "missed"),
+    [
+        pytest.param(RunFacts(5, 4, None), [4, 12], id="inside epochs"),
+        pytest.param(RunFacts(4, 5, None), [], id="where epochs end"),
+        pytest.param(RunFacts(8, 5, None, {0: 2}), [], id="accumulated"),
+        pytest.param(RunFacts(5, 4, None, manual=True), [], id="manual, nobody knows"),
+        pytest.param(RunFacts(None, 4, None), [], id="no length, nobody knows"),
+        pytest.param(RunFacts(5, 4, None, {0: 1, 2: 2}), [], id="accumulation changes, nobody knows"),
+    ],
+)
+def test_the_ends_within_the_run_that_no_validation_sees(facts: RunFacts, missed: list[int]) -> None:
+    assert unmeasured([4, 12, 20, 22], facts, Cadence(facts.batches, 1), 20) == missed
+
+
+@pytest.mark.parametrize(
+    ("missed", "told"),
+    [([4], "1 cycle ends (after steps 4)"), (range(9), "9 cycle ends (after steps 0, 1, 2, 3, ...)")],
+)
+def test_a_few_of_the_unmeasured_ends_are_named(missed: Sequence[int], told: str) -> None:
+    assert told in told_unmeasured(missed, "val_loss")

@@ -20,6 +20,8 @@ from lightning_lrsched.units import RunLength
         pytest.param((6, 3, None, {0: 1, 1: 4}), {}, (10, None), id="accumulation that changes"),
         pytest.param((6, 2, None, {0: 1, 5: 4}), {}, (12, None), id="a change after the run"),
         pytest.param((6, 9, None, {0: 2, 3: 4, 5: 1}), {}, (3 * 3 + 2 * 2 + 4 * 6, None), id="two changes"),
+        pytest.param((10, 3, None, {0: 4}), {}, (9, 3), id="a last window that is not full"),
+        pytest.param((10, 3, None, {0: 4}, False, 1, True), {}, (6, 2), id="a loader that ends early has none"),
         pytest.param((None, 3, None), {}, (None, None), id="a loader without length"),
         pytest.param((None, 3, 25), {}, (25, None), id="a loader without length, in steps"),
         pytest.param((None, 3, None), {"steps_per_epoch": 7}, (21, 7), id="told an epoch's steps"),

@@ -32,6 +32,16 @@ def run(plan: tuple[PlannedPhase, ...], cycles: Curve = CYCLES, kept: Curve | No
         pytest.param(run(phases(4, 12, 16)), (3, 11, 15), id="complete"),
         pytest.param(run(phases(4, 12, 16, whole=False)), (3, 11), id="cut by the run"),
         pytest.param(run(phases(4, 12, 20)), (3, 11), id="stopped early"),
+        pytest.param(
+            run((*phases(4, 12, whole=False), PlannedPhase("cosine cycle", 12, 16, 2, True))),
+            (3, 11, 15),
+            id="after one that a milestone cut",
+        ),
+        pytest.param(
+            run((*phases(4, 12), PlannedPhase("rise", 12, 13, 2, True), PlannedPhase("cosine cycle", 13, 16, 2, True))),
+            (3, 11, 15),
+            id="of two phases",
+        ),
         pytest.param(run(()), (3, 11), id="no plan stored"),
         pytest.param(run(phases(16), Curve((0, 15), (0.0, 0.0))), (), id="no cycles"),
         pytest.param(run(phases(16), Curve(), Curve((4, 9, 14), (0.5,) * 3)), (4, 9, 14), id="a checkpoint's own"),

@@ -76,6 +76,14 @@ def test_runs_without_a_seed_or_with_the_same_one_are_no_pairs() -> None:
     assert rows["Cosine, lr 0.1"].best_apart is None
 
 
+def test_one_seed_in_common_is_no_difference_and_a_plan_without_values_is_last() -> None:
+    other = [run("other", "Cosine", seed, 0.3) for seed in (0, 7)]
+    none = [run("none", "REX", seed) for seed in (0, 1)]
+    rows = mean_rows([*none, *STEP, *other], GOAL, "step")
+    assert [(row.name, row.best_apart) for row in rows] == [("other", None), ("step", None), ("none", None)]
+    assert rows[-1].best is rows[-1].last is None
+
+
 def test_only_finished_runs_count_and_a_value_that_is_not_finite_is_left_out() -> None:
     runs = [*STEP, run("step", "Step", 3, 0.1, status="running"), run("step", "Step", 4, 0.8, math.nan)]
     [row] = mean_rows(runs, GOAL)
@@ -149,3 +157,19 @@ def test_plans_whose_runs_are_named_by_their_seed_alone_are_told_apart() -> None
     assert {row.name for row in mean_rows(runs, GOAL)} == names
     page = report_page(runs, GOAL, "title", "source")
     assert all(f"{name} (mean of 2)" in page for name in names)
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [
+        pytest.param(["tuned"], "tuned", id="alone"),
+        pytest.param(["tuned, seed 3"], "tuned", id="alone with a seed"),
+        pytest.param(["tuned-seed-1", "tuned-seed-2"], "tuned", id="seeds"),
+        pytest.param(["run", "run"], "Cosine, lr 0.1", id="one name for all says nothing"),
+        pytest.param(["tuned seed 1", "other seed 2"], "Cosine, lr 0.1", id="names that differ"),
+        pytest.param(["seed 1"], "Cosine, lr 0.1", id="nothing but a seed"),
+    ],
+)
+def test_a_plan_has_the_name_that_its_runs_share(names: list[str], name: str) -> None:
+    runs = [replace(run("", "Cosine", seed, 0.5), run_id=str(seed), name=each) for seed, each in enumerate(names)]
+    assert [row.name for row in mean_rows([*STEP, *runs], GOAL) if row.schedule == "Cosine"] == [name]

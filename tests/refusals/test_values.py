@@ -244,10 +244,10 @@ def test_every_duration_that_a_refused_float_is_told_to_write_is_taken(value: An
     with pytest.raises(ValueError, match=r"duration = .* is refused") as caught:
         Duration(value)
     offered = re.findall(r"duration=('[^']*'|\d+(?:\.\d+)?)", str(caught.value))
-    assert len(offered) >= 2
-    for written in offered:
-        meant = Duration(ast.literal_eval(written))
-        assert meant.unit == ("share" if "%" in written or "." in written else "steps")
+    meant = {Duration(ast.literal_eval(written)) for written in offered}
+    shares = {f"{value}%"} if float(value) <= 100 else {"5%"}
+    shares |= {"100%"} if float(value) == 1 else set()
+    assert meant == {Duration(int(float(value))), *map(Duration, shares)}
 
 
 @pytest.mark.parametrize(
@@ -264,6 +264,32 @@ def test_every_duration_that_a_refused_float_is_told_to_write_is_taken(value: An
 )
 def test_the_cycles_of_sgdr_are_given_once(make: Callable[[], SGDR], allowed: str) -> None:
     with pytest.raises(ValueError, match=rf"SGDR\.{allowed}.*For example: .*SGDR\(periods=\['10ep', '20ep'\]\)"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "allowed"),
+    [
+        pytest.param(
+            lambda: SGDR(5, eta_min=[0.1]), r"eta_min = .*: it must be a number without periods\.", id="floors"
+        ),
+        pytest.param(
+            lambda: SGDR(5, max_ratios=[1.0]), r"max_ratios = .*: it must be left out without periods\.", id="peaks"
+        ),
+        pytest.param(
+            lambda: SGDR(periods=[5, 5], eta_min=[0.1]),
+            r"eta_min = .*: it must be a list of 2 numbers, one for each period\.",
+            id="too few",
+        ),
+        pytest.param(
+            lambda: Sequence([Constant(), Cosine()], [5, 6]),
+            r"milestones = .*: it must be a list of 1 durations, one less than schedules\.",
+            id="too many",
+        ),
+    ],
+)
+def test_a_list_that_does_not_match_is_told_what_would(make: Callable[[], Any], allowed: str) -> None:
+    with pytest.raises(ValueError, match=allowed):
         make()
 
 

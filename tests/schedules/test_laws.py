@@ -246,6 +246,23 @@ def test_a_sequence_is_its_parts(parts: list[tuple[int, float]], join: str) -> N
     assert curve[turns[-1]] == pytest.approx(peak, rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("before", "reached"),
+    [
+        pytest.param(Constant(0.5), 0.05, id="a multiple"),
+        pytest.param(Cosine(10, eta_min=0.02), 0.02, id="a floor"),
+        pytest.param(SGDR(4, 3, eta_min=0.02), 0.06, id="between the two"),
+    ],
+)
+@given(main=schedules)
+def test_after_a_join_the_value_reached_stands_for_the_base_lr(
+    before: Schedule, reached: float, main: Schedule
+) -> None:
+    joined = Plan(Sequence([before, main], [10], "reached")).resolve(RunLength(LEAST_STEPS + 10, 20))
+    alone = Plan(main).resolve(ROOM)
+    assert drawn(joined, 0.1)[10:] == pytest.approx(drawn(alone, reached), rel=1e-12, abs=1e-15)
+
+
 @given(main=schedules)
 def test_a_sequence_of_one_is_that_schedule(main: Schedule) -> None:
     assert drawn(Plan(Sequence([main])).resolve(ROOM)).tolist() == drawn(Plan(main).resolve(ROOM)).tolist()
@@ -254,4 +271,8 @@ def test_a_sequence_of_one_is_that_schedule(main: Schedule) -> None:
 def test_sequences_inside_sequences_are_the_flat_one() -> None:
     nested = Sequence([Sequence([Constant(0.5), Linear()], [10]), Cosine()], [50])
     flat = Sequence([Constant(0.5), Linear(), Cosine()], [10, 50])
+    assert Plan(nested).resolve(ROOM) == Plan(flat).resolve(ROOM)
+    joined = Sequence([Cosine(9, eta_min=0.02), SGDR(10, gamma=0.5)], [9], "reached")
+    nested = Sequence([Constant(0.5), joined], [50], "reached")
+    flat = Sequence([Constant(0.5), *joined.schedules], [50, 59], "reached")
     assert Plan(nested).resolve(ROOM) == Plan(flat).resolve(ROOM)

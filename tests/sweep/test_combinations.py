@@ -28,6 +28,19 @@ def test_a_list_is_for_every_schedule_and_lists_by_name_for_theirs(tmp_path: Pat
     ]
 
 
+def test_the_settings_of_a_run_are_told_and_are_its_params(tmp_path: Path) -> None:
+    schedules = {"constant": "Constant"}
+    file = sweep_file(tmp_path, schedules=schedules, warmups=[None, "1ep"], lrs=[0.3], seeds=[7])
+    without, with_warmup = combinations(load_sweep(file))
+    assert [without.told("warmups"), without.told("lrs")] == ["no warmup", "lr 0.3"]
+    assert [with_warmup.told("warmups"), with_warmup.told("lrs")] == ["warmup 1ep", "lr 0.3"]
+    shared = {"sweep/schedule": "constant", "sweep/lr": "0.3", "sweep/seed": "7"}
+    assert without.params() == shared | {"sweep/warmup": "none"}
+    assert with_warmup.params() == shared | {"sweep/warmup": "Warmup(duration='1ep')"}
+    (own,) = combinations(load_sweep(sweep_file(tmp_path, schedules=schedules, seeds=[7])))
+    assert (own.told("lrs"), own.params()["sweep/lr"]) == ("the module's lr", "none")
+
+
 def test_a_schedule_is_a_name_a_call_or_a_class_path(tmp_path: Path) -> None:
     written = {
         "a": "Constant",
@@ -69,6 +82,14 @@ def test_lrs_go_to_a_module_that_takes_any_argument(tmp_path: Path) -> None:
     module = {"class_path": "tests.sweep.modules.TakesAny"}
     runs = combinations(load_sweep(sweep_file(tmp_path, module=module, lrs=[0.3], seeds=[0])))
     assert [each.module.build().lr for each in runs] == [0.3, 0.3]
+
+
+def test_a_module_that_takes_no_lr_is_trained_with_its_own(tmp_path: Path) -> None:
+    module = {"class_path": "tests.sweep.modules.WithoutLr"}
+    (run,) = combinations(
+        load_sweep(sweep_file(tmp_path, module=module, schedules={"constant": "Constant"}, seeds=[7]))
+    )
+    assert (run.lr, run.module.init_args) == (None, {})
 
 
 def test_a_module_that_is_not_there_is_refused_before_anything_is_trained(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """``select``: what a rule chooses, with real fits, and which runs remain."""
 
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -11,7 +13,8 @@ from lightning_lrsched.compare import Curve, RunRecord
 from lightning_lrsched.compare.plans import PlannedPhase
 from lightning_lrsched.configs import ConfigError
 from lightning_lrsched.sweep import Rule, candidates, load_sweep
-from lightning_lrsched.sweep.selection import value_of
+from lightning_lrsched.sweep.combinations import Combination
+from lightning_lrsched.sweep.selection import Choice, selected, value_of
 from tests.sweep.conftest import sweep_file
 from tests.sweep.test_sweep import children, parents
 from tests.tracking.reading import history
@@ -78,6 +81,7 @@ def test_a_schedule_with_one_candidate_chooses_nothing(tmp_path: Path) -> None:
     both = {"constant": "Constant", "sgdr": "SGDR('1ep')"}
     file = sweep_file(tmp_path, schedules=both, lrs={"constant": [0.1], "sgdr": LRS}, select=RULE)
     assert [each.name for each in candidates(load_sweep(file))] == [f"sgdr, lr {lr:g}, seed 100" for lr in LRS]
+    assert candidates(load_sweep(sweep_file(tmp_path, schedules=both, lrs=LRS))) == []
 
 
 def test_candidates_have_every_callback_but_checkpoints(tmp_path: Path) -> None:
@@ -129,6 +133,49 @@ def test_a_run_that_blew_up_is_the_worst() -> None:
     assert value_of(record, Rule("val_loss", [1])) == math.inf
     assert value_of(record, Rule("val_loss", [1], mode="max")) == -math.inf
     assert value_of(RunRecord("id", "run", "finished"), Rule("val_loss", [1])) == math.inf
+
+
+Chosen: TypeAlias = Callable[..., tuple[list[Combination], list[Choice]]]
+
+
+@pytest.fixture
+def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chosen:
+    """What a rule chooses where each candidate, by its setting, has had a given value."""
+
+    def choose(values: dict[Any, float], **select: Any) -> tuple[list[Combination], list[Choice]]:
+        axis = select.get("over", "lrs")
+        warmups = {"constant": [None, "1ep"]}
+        config = load_sweep(sweep_file(tmp_path, lrs=LRS, warmups=warmups, seeds=[0], select=RULE | select))
+
+        def measured(config: Any, tried: list[Combination], uri: str) -> dict[str, float]:
+            return {each.fingerprint: values[each.told(axis)] for each in tried}
+
+        monkeypatch.setattr("lightning_lrsched.sweep.selection._values", measured)
+        return selected(config, "")
+
+    return choose
+
+
+@pytest.mark.parametrize(("mode", "best"), [("min", "lr 0.3"), ("max", "lr 0.01")])
+def test_the_lr_is_chosen_for_each_schedule_and_warmup(mode: str, best: str, chosen: Chosen) -> None:
+    values = {"lr 0.01": 0.8, "lr 0.3": 0.2}
+    left, choices = chosen(values, mode=mode)
+    names = ["constant, no warmup", "constant, warmup 1ep", "sgdr"]
+    assert [(each.name, each.chosen, each.values) for each in choices] == [(name, best, values) for name in names]
+    assert [each.name for each in left] == [f"{name}, {best}, seed 0" for name in names]
+
+
+def test_the_warmup_is_chosen_for_each_lr(chosen: Chosen) -> None:
+    left, choices = chosen({"no warmup": 0.5, "warmup 1ep": 0.4}, over="warmups")
+    assert [(each.name, each.chosen) for each in choices] == [(f"constant, lr {lr:g}", "warmup 1ep") for lr in LRS]
+    both = [f"{name}, lr {lr:g}, seed 0" for name in ("constant, warmup 1ep", "sgdr") for lr in LRS]
+    assert [each.name for each in left] == both
+
+
+def test_where_no_candidate_has_a_value_nothing_is_chosen(chosen: Chosen) -> None:
+    told = "select: no candidate of 'constant, no warmup' has a finite val_loss. Give it other lrs"
+    with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
+        chosen({"lr 0.01": math.inf, "lr 0.3": math.inf})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from lightning_lrsched import SGDR, Cosine, Linear, Plan, RunLength, Schedule, S
 from lightning_lrsched.tracking.delivery import Delivery
 from lightning_lrsched.tracking.journal import Journal
 from lightning_lrsched.tracking.recorder import StepRecorder
-from lightning_lrsched.tracking.sharing import PLACE, corners, redrawn
+from lightning_lrsched.tracking.sharing import PLACE, Sharing, corners, redrawn
 from lightning_lrsched.tracking.thinning import Thinning
 from tests.tracking.sinks import Keeps
 from tests.tracking.spooling import Groups, end_note, make_spool
@@ -26,8 +26,8 @@ def curves_of(mains: list[Schedule], bases: list[float], count: int = STEPS) -> 
     return np.array([line.lr(steps, base) for line, base in zip(timelines, bases, strict=True)]), timelines[0]
 
 
-def journalled(folder: Path, values: Any, timeline: Any, segment_bytes: int = 1 << 30) -> Any:
-    """Record curves in a spool, in segments."""
+def journalled(folder: Path, values: Any, timeline: Any, segment_bytes: int = 1 << 30, *, killed: bool = False) -> Any:
+    """Record curves in a spool, in segments; without an end where the fit was killed."""
     groups: Groups = [{"initial_lr": float(row.max())} for row in values]
     spool = make_spool(folder)
     journal = Journal(spool.folder, pytest.fail, segment_bytes)
@@ -36,7 +36,8 @@ def journalled(folder: Path, values: Any, timeline: Any, segment_bytes: int = 1 
     record.place = lambda step: Stretch(timeline, step)
     for step, lrs in enumerate(values.T.tolist()):
         record(step, lrs)
-    journal.append(end_note("FINISHED"))
+    if not killed:
+        journal.append(end_note("FINISHED"))
     journal.close()
     return spool
 
@@ -129,6 +130,14 @@ def test_segments_cost_no_point(thinning: Thinning, tmp_path: Path) -> None:
     assert {key: points for key, points in cut.items() if key != "throughput/steps_per_second"} == whole
 
 
+@pytest.mark.parametrize("thinning", [SHARED, Thinning("on_change", 0.01), Thinning(100)])
+def test_a_fit_that_was_killed_is_stored_up_to_its_last_step(thinning: Thinning, tmp_path: Path) -> None:
+    values, timeline = curves_of([SGDR("10%")] * 3, [0.1, 0.09, 0.05], 777)
+    ended = delivered(journalled(tmp_path / "ended", values, timeline), thinning)
+    assert delivered(journalled(tmp_path / "killed", values, timeline, killed=True), thinning) == ended
+    assert ended["lr/SGD/0"][-1] == (776, values[0, 776])
+
+
 @pytest.mark.parametrize("batch", [7, 50])
 @pytest.mark.parametrize("thinning", [SHARED, Thinning("on_change", 0.01)])
 def test_a_delivery_that_is_killed_anywhere_and_begun_again_draws_the_same(
@@ -152,3 +161,47 @@ def test_a_delivery_that_is_killed_anywhere_and_begun_again_draws_the_same(
     own = (0, 1, 2) if thinning.every == "on_change" else (2,)
     assert worst(values, found, own) <= 0.01 + 1e-9
     assert PLACE in found
+
+
+@pytest.mark.parametrize("thinning", [SHARED, Thinning("on_change", 0.01)])
+@pytest.mark.parametrize("main", [Cosine(eta_min=1e-3), SGDR(60)])
+def test_wherever_a_delivery_was_killed_the_next_one_draws_the_same(
+    main: Schedule, thinning: Thinning, tmp_path: Path
+) -> None:
+    """Segments of 50 steps: a stretch is in several of them, or ends where one ends."""
+    values, timeline = curves_of([main, main, Linear()], [0.1, 0.05, 0.1], 400)
+    own = (0, 1, 2) if thinning.every == "on_change" else (2,)
+    parts = 0
+    while True:
+        spool, sink = journalled(tmp_path / str(parts), values, timeline, segment_bytes=2800), Keeps(7)
+        delivery, more = Delivery(sink, spool, None, thinning, {}), True
+        for _ in range(parts):
+            more = delivery._expand() or delivery._load() or delivery._next_segment()
+            delivery.push()
+        delivery = Delivery(sink, spool, None, thinning, {})
+        delivery.run()
+        delivery.finish()
+        delivery.push()
+        spool.release()
+        assert worst(values, history(sink), own) <= 0.01 + 1e-9, parts
+        if not more:
+            break
+        parts += 1
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 90])
+def test_what_follows_does_not_depend_on_how_the_steps_come_in(piece: int) -> None:
+    values, _ = curves_of([Cosine(), Cosine(), Linear(), SGDR(20)], [0.1, 0.05, 0.1, 0.1], 100)
+    rows, steps = values.T[10:], np.arange(10, 100)  # after the warmup
+    sharing, gone = Sharing([f"lr/SGD/{index}" for index in range(4)], values.max(axis=1).tolist()), list[int]()
+    for start in range(0, 90, piece):
+        some = slice(start, start + piece)
+        gone += sharing.see(steps[some], steps[some] * 1000, rows[some])
+    assert sorted(gone) == [2, 3]
+    assert sharing.follows.tolist() == [False, True, False, False]
+    for row, step in ((sharing.first, 10), (sharing.second, 11), (sharing.last, 99)):
+        assert row is not None
+        assert (row.step, row.timestamp, row.values.tolist()) == (step, step * 1000, values[:, step].tolist())
+    judged = sharing.judged()
+    assert (judged.new, judged.astray) == ([1], [])
+    assert judged.slopes[1] == pytest.approx(0.5)

@@ -118,3 +118,45 @@ def test_a_spool_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.
         Spool.open(made.folder)
     monkeypatch.setattr(os, "getuid", lambda: 0)
     Spool.open(made.folder).release()
+
+
+def test_a_spool_that_is_removed_leaves_no_folder_and_no_open_file(tmp_path: Path) -> None:
+    parent, before = tmp_path / "not there" / "spools", len(os.listdir("/proc/self/fd"))
+    made = make_spool(parent)
+    assert len(os.listdir("/proc/self/fd")) > before
+    made.remove()
+    assert not parent.exists()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(None, "No such file", id="nothing"),
+        pytest.param('{"token": "a', "Unterminated string", id="cut off"),
+        pytest.param("[]", "its spool.json has no token", id="another document"),
+        pytest.param('{"token": 5}', "its spool.json has no token", id="a token that is no text"),
+    ],
+)
+def test_a_folder_that_is_no_spool_is_told(content: str | None, told: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "spool.json").write_text(content)
+    with pytest.raises(SpoolError, match=rf"^{tmp_path} is no spool: .*{told}"):
+        Spool.open(tmp_path)
+
+
+def test_a_spool_that_went_while_it_was_opened_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_spool(tmp_path)
+    made.release()
+    found = iter([made.manifest])
+
+    def read(folder: Path) -> dict[str, Any]:
+        for manifest in found:
+            return manifest
+        raise SpoolError("it went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_lrsched.tracking.spool.read_manifest", read)
+        with pytest.raises(SpoolError, match="it went"):
+            Spool.open(made.folder)
+    Spool.open(made.folder).release()

@@ -93,6 +93,15 @@ def test_the_validation_metrics_lie_on_the_same_axis(tracked: Tracked) -> None:
     ]
 
 
+def test_a_validation_that_measures_nothing_is_no_point(uri: str, tmp_path: Path) -> None:
+    class Silent(Tiny):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            """Log nothing."""
+
+    make_trainer(tmp_path, LearningRateScheduler(Constant()), MLflowTracker(uri)).fit(Silent())
+    assert {key.partition("/")[0] for key in keys(only_run(uri))} <= {"lr", "schedule", "throughput"}
+
+
 def test_the_plan_is_in_the_params(tracked: Tracked) -> None:
     params = tracked.run.data.params
     assert params["schedule/main"] == "SGDR(T_0=6, eta_min=0.001)"
