@@ -45,11 +45,7 @@ def _empty_table(rows: Sequence[Row], goal: Goal, title: str, *, narrow: bool) -
     """Return the table with its columns, without rows."""
     from rich.table import Table
 
-    table = Table(
-        title=title,
-        caption=caption(goal, recommended=any_end(rows)),
-        **_look(),
-    )
+    table = Table(**_look(title, caption(goal, recommended=any_end(rows))))
     if narrow:
         table.add_column("run", overflow="fold")
     else:
@@ -64,11 +60,14 @@ def _empty_table(rows: Sequence[Row], goal: Goal, title: str, *, narrow: bool) -
     return table
 
 
-def _look() -> dict[str, Any]:
-    """Return how a table looks."""
+def _look(title: str, caption: str) -> dict[str, Any]:
+    """Return how a table looks, with the words above and below it: names in them are no markup."""
     from rich import box
+    from rich.text import Text
 
     return {
+        "title": Text(title, "table.title"),
+        "caption": Text(caption, "table.caption"),
         "box": box.SIMPLE_HEAD,
         "pad_edge": False,
         "collapse_padding": True,
@@ -102,7 +101,7 @@ def means_table(rows: Sequence[MeanRow], goal: Goal, baseline: str | None = None
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Means over the runs of each plan", caption=means_caption(baseline), **_look())
+    table = Table(**_look("Means over the runs of each plan", means_caption(baseline)))
     heads = means_heads(rows, goal, baseline)
     measures = heads[2 : 5 if _any_recommended(rows) else 4]
     table.add_column("plan", overflow="fold", min_width=_word_width([row.name for row in rows]))

@@ -113,6 +113,14 @@ def test_the_terminal_shows_means_and_differences(width: int) -> None:
     assert "seed by seed, minus the runs of step" in text
 
 
+def test_markup_in_a_baseline_is_shown_as_it_is() -> None:
+    runs = [replace(each, name=each.name.replace("step", "[/b]")) for each in [*STEP, *SGDR]]
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(means_table(mean_rows(runs, GOAL, "[/b]"), GOAL, "[/b]"))
+    assert "minus the runs of [/b]" in capture.get()
+
+
 def test_machines_get_every_number() -> None:
     rows = mean_rows([*STEP, *SGDR], GOAL, "step")
     read = list(csv.DictReader(io.StringIO(means_csv(rows))))

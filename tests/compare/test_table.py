@@ -207,6 +207,7 @@ def test_markup_in_names_is_shown_as_it_is(narrow: bool) -> None:
     row = Row("id", "[bold]a[/bold]", "finished", schedule="Step('[red]')")
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(rich_table([row], Goal("val_loss", "min"), "title", ["#0072b2"], narrow=narrow))
+        console.print(rich_table([row], Goal("val_loss", "min"), "[/b] of :key:", ["#0072b2"], narrow=narrow))
     assert "[bold]a[/bold]" in capture.get()
     assert "Step('[red]')" in capture.get()
+    assert "[/b] of :key:" in capture.get()
