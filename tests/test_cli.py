@@ -17,6 +17,7 @@ import pytest
 
 from lightning_lrsched.cli import main
 from tests.compare.stores import EXPERIMENT, make_store, quiet_mlflow
+from tests.terminal import terminal
 
 pytestmark = quiet_mlflow
 
@@ -105,6 +106,25 @@ def test_compare_prints_the_table_and_writes_nothing_unasked(
     assert "target: 0.55 (the worst of the runs' best values" in out
     assert err.startswith("reading study from sqlite:///")
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 110, 120, 200])
+def test_a_table_on_a_terminal_of_any_width_has_every_column(
+    uri: str, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    with terminal(width) as screen, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", screen.file)
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("TERM", "xterm")
+        assert main(["compare", EXPERIMENT, "--tracking-uri", uri]) == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", screen.raw)
+    first = [line for line in plain.splitlines() if "●" in line]
+    assert [line.split()[1] for line in first] == [row[0] for row in STUDY_ROWS]
+    for line, row in zip(first, STUDY_ROWS, strict=True):
+        assert line.split()[-1] == row[-1]
+        assert all(cell in line for cell in row[3:])
+    if width >= 80:
+        assert max(map(len, plain.splitlines())) <= width
 
 
 def test_compare_writes_every_file_that_is_asked_for(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _WARMUP = re.compile(r"Warmup\(duration=(?:'([^']*)'|([^,)]*))(?:, (.*))?\)")
 _MAX_WORD = 24
+_NARROW = 12
 _STATUS_STYLES = {"finished": "green", "running": "yellow", "failed": "red", "killed": "red"}
 
 
@@ -47,7 +48,7 @@ def _empty_table(rows: Sequence[Row], goal: Goal, title: str, *, narrow: bool) -
 
     table = Table(**_look(title, caption(goal, recommended=any_end(rows))))
     if narrow:
-        table.add_column("run", overflow="fold")
+        table.add_column("run", overflow="fold", min_width=_NARROW)
     else:
         table.add_column("run", overflow="fold", min_width=_word_width([row.run for row in rows]))
         table.add_column("schedule", overflow="fold", min_width=_word_width([row.schedule or "" for row in rows]))
