@@ -157,3 +157,13 @@ def test_plans_whose_runs_are_named_by_their_seed_alone_are_told_apart() -> None
     assert {row.name for row in mean_rows(runs, GOAL)} == names
     page = report_page(runs, GOAL, "title", "source")
     assert all(f"{name} (mean of 2)" in page for name in names)
+
+
+def test_plans_whose_runs_have_the_same_names_are_told_apart() -> None:
+    runs = [replace(each, name=f"digits, seed {index % 3}") for index, each in enumerate([*STEP, *SGDR])]
+    assert [row.name for row in mean_rows(runs, GOAL)] == ["SGDR, lr 0.1", "Step, lr 0.1"]
+    assert mean_rows(runs, GOAL, "Step, lr 0.1")[0].best_apart is not None
+    page = report_page(runs, GOAL, "title", "source")
+    assert "plan 1: Step, lr 0.1 (mean of 3)" in page
+    with pytest.raises(CompareError, match=r"2 plans .* There are: 'Step, lr 0.1', 'SGDR, lr 0.1'"):
+        mean_rows(runs, GOAL, "digits")
