@@ -262,7 +262,8 @@ class CycleWatch:
 
     def _advance(self, cycle: int, *, wait: bool = True) -> None:
         """Close every cycle that ended before that of the latest step; later, if its last file is still written."""
-        while self._keeper.ledger.running.cycle < cycle and (wait or not self._keeper.landing):
+        number = cycle + self._keeper.ledger.shift
+        while self._keeper.ledger.running.cycle < number and (wait or not self._keeper.landing):
             measured = any(kept.score is not None for kept in self._keeper.ledger.running.kept)
             self._keeper.close(self._trainer, complete=True)
             if measured and self._is_enough(self._keeper.ledger.stale):
