@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from lightning_lrsched.compare.colors import run_colors
 from lightning_lrsched.compare.curves import Curve
+from lightning_lrsched.compare.ends import cycle_at
 from lightning_lrsched.compare.goal import Goal
 from lightning_lrsched.compare.means import plan_names
 from lightning_lrsched.compare.plans import PlannedPhase
@@ -75,8 +76,8 @@ def _run(record: RunRecord, goal: Goal, color: str, about: Trace) -> Iterator[Tr
     for kept, symbol, which in ((record.cycle_last, "square", "end"), (record.cycle_best, "circle", "best")):
         if kept.steps:
             look: Trace = {"symbol": symbol, "size": 9, "color": "white", "line": {"color": color, "width": 2}}
-            cycles = [record.cycles.at(step) for step in kept.steps]
-            texts = [f"kept: {which} of {'a cycle' if at is None else f'cycle {at:.0f}'}" for at in cycles]
+            cycles = [cycle_at(record, step) for step in kept.steps]
+            texts = [f"kept: {which} of {'a cycle' if at is None else f'cycle {at}'}" for at in cycles]
             yield _marks(kept, texts, look) | about
     best = goal.best(record.metric)
     if best is not None:
