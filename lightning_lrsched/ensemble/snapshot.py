@@ -110,7 +110,7 @@ class SnapshotEnsemble(pl.LightningModule):
         if of_batch or outputs[0].shape[self.dim : self.dim + 1 or None] == (1,):
             raise EnsembleError(
                 f"{type(self._last).__name__} returns one value for each example, and probabilities need one for each "
-                "class. For regression, and for a single logit, average the outputs: average='logits'"
+                "class. For regression and for a single logit average the outputs: average='logits', --average logits"
             )
         return outputs.log_softmax(self.dim if self.dim < 0 else self.dim + 1).logsumexp(0) - torch.log(
             torch.tensor(float(len(outputs)))

@@ -177,11 +177,12 @@ def check_filename(filename: object) -> None:
     if not isinstance(filename, str) or not filename or "/" in _FIELD.sub("", filename):
         raise refusal("CycleCheckpoint.filename", filename, allowed, example)
     try:
-        bare = [name for _, name, _, _ in Formatter().parse(filename) if name is not None]
+        parts = list(Formatter().parse(filename))
         checkpoint_name(filename, dict.fromkeys(_COUNTS, 1), {}, auto_insert=False)
     except (ValueError, KeyError, IndexError):
         raise refusal("CycleCheckpoint.filename", filename, allowed, example) from None
-    if not all(bare):
+    # What is no field would be taken for the name of a metric: {}, {cycle!r}, {{cycle}}.
+    if any(name == "" or conversion or {"{", "}"} & set(text) for text, name, _, conversion in parts):
         raise refusal("CycleCheckpoint.filename", filename, allowed, example)
 
 
