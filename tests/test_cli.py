@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lightning_lrsched.cli import main
+from lightning_lrsched.compare import CompareError
 from tests.compare.stores import EXPERIMENT, make_store, quiet_mlflow
 from tests.terminal import terminal
 
@@ -224,6 +225,19 @@ def test_a_mistake_is_told_in_a_line_with_exit_code_2(
     assert "Traceback" not in err
     assert out == ""
     assert not list(folder.iterdir())
+
+
+def test_a_message_with_a_runs_name_cannot_steer_the_terminal(
+    uri: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lightning_lrsched.cli import compare
+
+    def refuse(*_: object, **__: object) -> None:
+        raise CompareError("There are:\n  0123  a\x1b]0;owned\x07")
+
+    monkeypatch.setattr(compare, "load_runs", refuse)
+    assert main(["compare", EXPERIMENT, "--tracking-uri", uri]) == 2
+    assert capsys.readouterr().err.endswith("There are:\n  0123  a\ufffd]0;owned\ufffd\n")
 
 
 def test_an_unreachable_server_is_told_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:

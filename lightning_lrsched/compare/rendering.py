@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_lrsched.compare.goal import Goal
 from lightning_lrsched.compare.means import Estimate, MeanRow
 from lightning_lrsched.compare.table import Row, caption
+from lightning_lrsched.masking import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,10 +34,10 @@ def rich_table(rows: Sequence[Row], goal: Goal, title: str, colors: Sequence[str
     table = _empty_table(rows, goal, title, narrow=narrow)
     ends = any_end(rows)
     for row, color in zip(rows, colors, strict=True):
-        schedule, warmup, *numbers = (Text(cell) for cell in row_cells(row))
+        schedule, warmup, *numbers = (Text(printable(cell)) for cell in row_cells(row))
         if ends:
             numbers.insert(3, Text(end_cell(row)))
-        name = Text.assemble(("●\u00a0", color), row.run)
+        name = Text.assemble(("●\u00a0", color), printable(row.run))
         about = [Text.assemble(name, "\n", schedule, "\nwarmup ", warmup)] if narrow else [name, schedule, warmup]
         table.add_row(*about, *numbers, Text(row.status, style=_STATUS_STYLES.get(row.status, "")))
     return table
@@ -67,7 +68,7 @@ def _look(title: str, caption: str) -> dict[str, Any]:
     from rich.text import Text
 
     return {
-        "title": Text(title, "table.title"),
+        "title": Text(printable(title), "table.title"),
         "caption": Text(caption, "table.caption"),
         "box": box.SIMPLE_HEAD,
         "pad_edge": False,
@@ -112,12 +113,12 @@ def means_table(rows: Sequence[MeanRow], goal: Goal, baseline: str | None = None
     for row in rows:
         name, runs, *cells = means_cells(row, rows, baseline)
         if not narrow:
-            table.add_row(*map(Text, (name, runs, *cells)))
+            table.add_row(*map(Text, map(printable, (name, runs, *cells))))
             continue
         columns = [cell.replace(" [", "\n[") for cell in cells]
         for at, measure in enumerate(measures):
             about = (name, runs) if at == 0 else ("", "")
-            table.add_row(*map(Text, (*about, measure, *columns[at :: len(measures)])))
+            table.add_row(*map(Text, map(printable, (*about, measure, *columns[at :: len(measures)]))))
     return table
 
 
