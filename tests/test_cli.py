@@ -208,6 +208,11 @@ def test_the_store_of_the_folder_is_read_by_default(uri: str, capsys: pytest.Cap
         pytest.param(["--experiment", "study", "--metric", "loss"], "--metric val_acc, --metric val_loss", id="metric"),
         pytest.param(["--filter", "params.x = 'none'"], "the store has no runs for which \"params.x = 'none'\" holds"),
         pytest.param(["--filter", "params.x ="], "Invalid clause(s) in filter string", id="filter"),
+        pytest.param(
+            ["--filter", "params.a/b = '0'"],
+            "is no condition in MLflow's search syntax: Invalid",
+            id="slash in a filter",
+        ),
         pytest.param([], "which runs shall be compared? Pass the name of an experiment", id="nothing chosen"),
         pytest.param(["--experiment", "study", "--html", "a.png"], "must end in .html", id="kind of page"),
         pytest.param(["--experiment", "study", "--csv", "no/a"], "there is no folder no for no/a", id="folder of csv"),
