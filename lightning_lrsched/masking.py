@@ -1,4 +1,4 @@
-"""Texts and documents without the credentials in them."""
+"""Texts and documents without the credentials in them, and without what would steer a terminal."""
 
 import re
 from argparse import Namespace
@@ -22,6 +22,7 @@ _LINE = re.compile(
     r"(?!(?:null|~|\*[\w.\-]+)\s*$|[\[{]|(?:&\S+ +)?([\"'])\*{3}\2)\S"
 )
 _NAMED = re.compile(_NAMES, re.IGNORECASE)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ANCHOR = re.compile(r"(?:!\S*\s+)?(&\S+\s+)")
 _SHOWN = re.compile(
     rf"(?i)((?<!\w)[\"']?(?:[\w.\-]*[_\-.])?{_NAMES}[\"']?\s*[=:]\s*)(?!None\b|''|\"\")"
@@ -189,3 +190,12 @@ def _attributes(value: Any) -> dict[str, Any] | None:
     if isinstance(value, Namespace | SimpleNamespace):
         return dict(vars(value))
     return dict(value._asdict()) if isinstance(value, tuple) and hasattr(value, "_asdict") else None
+
+
+def printable(text: str) -> str:
+    r"""Return a text without the signs by which it could steer a terminal; a server's names are anybody's.
+
+    >>> ascii(printable("a\x1b[31m run"))
+    "'a\\ufffd[31m run'"
+    """
+    return _CONTROLS.sub("\ufffd", text)

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from lightning_lrsched.cli import main
+from lightning_lrsched.compare import CompareError
 from tests.compare.stores import EXPERIMENT, make_store, quiet_mlflow
+from tests.terminal import terminal
 
 pytestmark = quiet_mlflow
 
@@ -107,6 +109,25 @@ def test_compare_prints_the_table_and_writes_nothing_unasked(
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 110, 120, 200])
+def test_a_table_on_a_terminal_of_any_width_has_every_column(
+    uri: str, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    with terminal(width) as screen, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", screen.file)
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("TERM", "xterm")
+        assert main(["compare", EXPERIMENT, "--tracking-uri", uri]) == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", screen.raw)
+    first = [line for line in plain.splitlines() if "●" in line]
+    assert [line.split()[1] for line in first] == [row[0] for row in STUDY_ROWS]
+    for line, row in zip(first, STUDY_ROWS, strict=True):
+        assert line.split()[-1] == row[-1]
+        assert all(cell in line for cell in row[3:])
+    if width >= 80:
+        assert max(map(len, plain.splitlines())) <= width
+
+
 def test_compare_writes_every_file_that_is_asked_for(
     uri: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +210,11 @@ def test_the_store_of_the_folder_is_read_by_default(uri: str, capsys: pytest.Cap
         pytest.param(["--experiment", "study", "--metric", "loss"], "--metric val_acc, --metric val_loss", id="metric"),
         pytest.param(["--filter", "params.x = 'none'"], "the store has no runs for which \"params.x = 'none'\" holds"),
         pytest.param(["--filter", "params.x ="], "Invalid clause(s) in filter string", id="filter"),
+        pytest.param(
+            ["--filter", "params.a/b = '0'"],
+            "is no condition in MLflow's search syntax: Invalid",
+            id="slash in a filter",
+        ),
         pytest.param([], "which runs shall be compared? Pass the name of an experiment", id="nothing chosen"),
         pytest.param(["--experiment", "study", "--html", "a.png"], "must end in .html", id="kind of page"),
         pytest.param(["--experiment", "study", "--csv", "no/a"], "there is no folder no for no/a", id="folder of csv"),
@@ -206,6 +232,19 @@ def test_a_mistake_is_told_in_a_line_with_exit_code_2(
     assert "Traceback" not in err
     assert out == ""
     assert not list(folder.iterdir())
+
+
+def test_a_message_with_a_runs_name_cannot_steer_the_terminal(
+    uri: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lightning_lrsched.cli import compare
+
+    def refuse(*_: object, **__: object) -> None:
+        raise CompareError("There are:\n  0123  a\x1b]0;owned\x07")
+
+    monkeypatch.setattr(compare, "load_runs", refuse)
+    assert main(["compare", EXPERIMENT, "--tracking-uri", uri]) == 2
+    assert capsys.readouterr().err.endswith("There are:\n  0123  a\ufffd]0;owned\ufffd\n")
 
 
 def test_an_unreachable_server_is_told_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,13 +143,22 @@ def is_smoke_test(trainer: pl.Trainer) -> bool:
 def validation_metrics(trainer: pl.Trainer) -> tuple[dict[str, float], set[str]]:
     """Return the metrics of the validation that just ended, and which of them Lightning hands to its loggers.
 
-    When a training epoch ends: what it has logged so far.
+    Those of each of several loaders are among them, which Lightning shows one loader at a time. When a training epoch
+    ends: what it has logged so far.
     """
     results = trainer._results
     if results is None:
         return {}, set()
-    metrics = results.metrics(on_step=False)
-    return {key: float(value) for key, value in metrics["callback"].items()}, set(metrics["log"])
+    values: dict[str, float] = {}
+    logged: set[str] = set()
+    present = results.dataloader_idx
+    for index in dict.fromkeys(each.meta.dataloader_idx for each in results.values()):
+        results.dataloader_idx = index
+        metrics = results.metrics(on_step=False)
+        values |= {key: float(value) for key, value in metrics["callback"].items()}
+        logged |= set(metrics["log"])
+    results.dataloader_idx = present
+    return values, logged
 
 
 def after_module_hook(trainer: pl.Trainer, name: str, then: Callable[[], None]) -> Callable[[], None]:

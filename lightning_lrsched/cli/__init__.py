@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from lightning_lrsched.cli import compare, cycles, ensemble, preview, replay, sweep
 from lightning_lrsched.cli.arguments import CommandError
 from lightning_lrsched.compare import CompareError
+from lightning_lrsched.masking import printable
 
 _REFUSED, _INTERRUPTED = 2, 130
 _NEGATIVE = re.compile(r"-\.?\d")
@@ -91,7 +92,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         return command(args) or 0
     except (CommandError, CompareError) as error:
-        sys.stderr.write(f"lrsched: {error}\n")
+        sys.stderr.write(f"lrsched: {printable(str(error))}\n")
         return _REFUSED
     except KeyboardInterrupt:
         return _INTERRUPTED

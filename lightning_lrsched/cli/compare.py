@@ -30,7 +30,8 @@ from lightning_lrsched.compare import (
 from lightning_lrsched.masking import masked
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
+    from rich.table import Column, Table
 
 EXAMPLES = """\
 examples:
@@ -155,16 +156,41 @@ def _save(path: Path, write: Callable[[], object]) -> None:
 def _print_table(make: Callable[[bool], "Table"]) -> None:
     """Print a table as wide as the terminal is, or as the table is where there is no terminal.
 
+    Where a terminal is narrower than every form of the table, its lines are as long as they need to be.
+
     Args:
         make: returns the table, in its narrow form or not.
     """
-    from rich.measure import Measurement
-
     console = open_console()
     table = make(False)
-    needed = Measurement.get(console, console.options.update(max_width=_UNBOUNDED), table)
-    if not console.is_terminal:
-        console.width = needed.maximum
-    elif console.width < needed.minimum:
+    needed = _folded(table, console)
+    if console.is_terminal and needed > console.width:
         table = make(True)
+        needed = _folded(table, console)
+    if needed > console.width or not console.is_terminal:
+        console.width = needed
     console.print(table)
+
+
+def _folded(table: "Table", console: "Console") -> int:
+    """Fold the widest columns of a table until it is no wider than the terminal, if so, and return its width.
+
+    rich itself would fold columns below their least width, and cut off what is on the right.
+    """
+    from rich.measure import Measurement, measure_renderables
+
+    options = console.options.update(max_width=_UNBOUNDED)
+    needed = Measurement.get(console, options, table).maximum
+    least: list[tuple[Column, int]] = []
+    for column in table.columns:
+        if column.overflow == "fold":
+            word, column.max_width = measure_renderables(console, options, [column.header, *column.cells])
+            least.append((column, column.min_width or word))
+    while console.is_terminal and needed > console.width:
+        wide = [column for column, width in least if (column.max_width or 0) > width]
+        if not wide:
+            break
+        widest = max(wide, key=lambda column: column.max_width or 0)
+        widest.max_width = (widest.max_width or 0) - 1
+        needed -= 1
+    return needed

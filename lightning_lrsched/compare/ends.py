@@ -1,5 +1,7 @@
 """The ends of cycles: which cycles ran to their end, and the best of these ends."""
 
+from bisect import bisect_left
+
 from lightning_lrsched.compare.curves import Curve
 from lightning_lrsched.compare.goal import Goal
 from lightning_lrsched.compare.runs import RunRecord
@@ -21,6 +23,14 @@ def completed_ends(record: RunRecord) -> tuple[int, ...]:
     stop = mine[-1].stop
     done = stop is not None and stop - 1 in record.cycles.steps[-1:]
     return (*record.cycle_ends, *((stop - 1,) if stop is not None and done else ()))
+
+
+def cycle_at(record: RunRecord, step: int) -> int | None:
+    """Return the cycle of a step; None if the run does not say it. See `completed_ends` for whose cycles they are."""
+    recorded = record.cycles.at(step)
+    if recorded is None or recorded > 0:
+        return None if recorded is None else int(recorded)
+    return bisect_left(completed_ends(record), step)
 
 
 def best_end(record: RunRecord, goal: Goal) -> tuple[int, float] | None:

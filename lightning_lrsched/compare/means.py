@@ -88,7 +88,8 @@ def mean_rows(records: Sequence[RunRecord], goal: Goal, baseline: str | None = N
     base = None if baseline is None else _baseline(groups, baseline)
     if all(len(group) < 2 for group in groups):
         return []
-    rows = [_row(number, group, base, goal) for number, group in enumerate(groups, start=1)]
+    named = zip(plan_names(groups), groups, strict=True)
+    rows = [_row(number, name, group, base, goal) for number, (name, group) in enumerate(named, start=1)]
     sign = 1 if goal.mode == "min" else -1
     return sorted(rows, key=lambda row: math.inf if row.best is None else sign * row.best.mean)
 
@@ -112,7 +113,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     return Estimate(mean, count, std, mean - half, mean + half)
 
 
-def _row(number: int, group: Sequence[RunRecord], base: Sequence[RunRecord] | None, goal: Goal) -> MeanRow:
+def _row(number: int, name: str, group: Sequence[RunRecord], base: Sequence[RunRecord] | None, goal: Goal) -> MeanRow:
     """Return the row of one plan."""
     used = counted(group)
     mine = _measures(used, goal)
@@ -124,7 +125,7 @@ def _row(number: int, group: Sequence[RunRecord], base: Sequence[RunRecord] | No
         theirs[2] = theirs[2] or theirs[1]
         apart = [_apart(used, ours, base, other) for ours, other in zip(mine, theirs, strict=True)]
     means = [estimate(list(values.values())) for values in mine]
-    return MeanRow(number, plan_name(group), schedule, warmup, lr, len(used), *means, *apart)
+    return MeanRow(number, name, schedule, warmup, lr, len(used), *means, *apart)
 
 
 def _measures(runs: Sequence[RunRecord], goal: Goal) -> list[Values]:
@@ -157,11 +158,27 @@ def _by_seed(runs: Sequence[RunRecord], values: Values) -> dict[str, float]:
     return {seed: each[0] for seed, each in seeds.items() if len(each) == 1}
 
 
-def plan_name(group: Sequence[RunRecord]) -> str:
-    """Return what the names of a plan's runs have in common but their seeds, else the plan in words."""
+def plan_names(groups: Sequence[Sequence[RunRecord]]) -> list[str]:
+    """Return a name for each plan: what the names of its runs have in common, else the plan in words.
+
+    Plans whose runs have the same names are told apart by their words.
+    """
+    shared = [_shared_name(group) for group in groups]
+    return [
+        name if name and shared.count(name) == 1 else _in_words(group)
+        for name, group in zip(shared, groups, strict=True)
+    ]
+
+
+def _shared_name(group: Sequence[RunRecord]) -> str:
+    """Return what the names of a plan's runs have in common but their seeds; nothing where that is not all of them."""
     names = {_SEED.sub("", record.name) for record in group}
-    if len(names) == 1 and "" not in names and (len(group) == 1 or names != {record.name for record in group}):
-        return names.pop()
+    alone = len(group) == 1 or names != {record.name for record in group}
+    return names.pop() if len(names) == 1 and alone else ""
+
+
+def _in_words(group: Sequence[RunRecord]) -> str:
+    """Return schedule, warmup and lr of a plan."""
     params = group[0].params or {}
     warmup = params.get("schedule/warmup", "none")
     words = [params.get("schedule/main", "plan"), *([] if warmup == "none" else [warmup])]
@@ -170,12 +187,13 @@ def plan_name(group: Sequence[RunRecord]) -> str:
 
 def _baseline(groups: Sequence[Sequence[RunRecord]], baseline: str) -> Sequence[RunRecord]:
     """Return the plan that a name or an id begins with those words."""
-    exact = [group for group in groups if plan_name(group) == baseline]
+    names = plan_names(groups)
+    exact = [group for name, group in zip(names, groups, strict=True) if name == baseline]
     found = exact or [group for group in groups if any(_begins(record, baseline) for record in group)]
     if len(found) != 1:
-        names = ", ".join(repr(plan_name(group)) for group in groups) or "none"
         told = "no plan" if not found else f"{len(found)} plans"
-        raise CompareError(f"{told} with runs that begin with {baseline!r} to compare with. There are: {names}")
+        there = ", ".join(map(repr, names)) or "none"
+        raise CompareError(f"{told} with runs that begin with {baseline!r} to compare with. There are: {there}")
     return found[0]
 
 

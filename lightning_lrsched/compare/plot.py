@@ -41,7 +41,7 @@ def compare_figure(records: Sequence[RunRecord], goal: Goal, title: str) -> "Fig
 
     legend_rows = math.ceil(min(len(records), _LEGEND_RUNS) / _legend_columns(records)) + 1
     figure = Figure(figsize=(10, 6.4 + 0.22 * legend_rows), layout="constrained", facecolor="white")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    figure.suptitle(_literal(title), x=0.01, ha="left", fontsize=13, fontweight="bold")
     lr_axes, metric_axes = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
     colors = run_colors(len(records))
     ends = [record.cycle_ends for record in records]
@@ -213,7 +213,7 @@ def _name_runs(figure: "Figure", records: Sequence[RunRecord]) -> None:
 
     colors = run_colors(len(records))[:_LEGEND_RUNS]
     lines = [Line2D([], [], color=color, linewidth=2.5) for color in colors]
-    names = run_labels(records)[:_LEGEND_RUNS]
+    names = [_literal(name) for name in run_labels(records)[:_LEGEND_RUNS]]
     if len(records) > _LEGEND_RUNS:
         lines.append(Line2D([], [], linestyle=""))
         names.append(f"and {len(records) - _LEGEND_RUNS} more")
@@ -239,6 +239,11 @@ def _legend_columns(records: Sequence[RunRecord]) -> int:
     """Return how many of the runs' names stand side by side."""
     longest = max(map(len, run_labels(records)), default=1)
     return max(1, min(len(records), _LEGEND_WIDTH // (longest + 6)))
+
+
+def _literal(text: str) -> str:
+    """Return a text that matplotlib shows as it is: two dollars would make a formula of what is between them."""
+    return text.replace("$", r"\$")
 
 
 def _drawable(curve: Curve) -> list[float]:

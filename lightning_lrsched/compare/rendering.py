@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from lightning_lrsched.compare.goal import Goal
 from lightning_lrsched.compare.means import Estimate, MeanRow
 from lightning_lrsched.compare.table import Row, caption
+from lightning_lrsched.masking import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 _WARMUP = re.compile(r"Warmup\(duration=(?:'([^']*)'|([^,)]*))(?:, (.*))?\)")
 _MAX_WORD = 24
+_NARROW = 12
 _STATUS_STYLES = {"finished": "green", "running": "yellow", "failed": "red", "killed": "red"}
 
 
@@ -32,10 +34,10 @@ def rich_table(rows: Sequence[Row], goal: Goal, title: str, colors: Sequence[str
     table = _empty_table(rows, goal, title, narrow=narrow)
     ends = any_end(rows)
     for row, color in zip(rows, colors, strict=True):
-        schedule, warmup, *numbers = (Text(cell) for cell in row_cells(row))
+        schedule, warmup, *numbers = (Text(printable(cell)) for cell in row_cells(row))
         if ends:
             numbers.insert(3, Text(end_cell(row)))
-        name = Text.assemble(("●\u00a0", color), row.run)
+        name = Text.assemble(("●\u00a0", color), printable(row.run))
         about = [Text.assemble(name, "\n", schedule, "\nwarmup ", warmup)] if narrow else [name, schedule, warmup]
         table.add_row(*about, *numbers, Text(row.status, style=_STATUS_STYLES.get(row.status, "")))
     return table
@@ -45,13 +47,9 @@ def _empty_table(rows: Sequence[Row], goal: Goal, title: str, *, narrow: bool) -
     """Return the table with its columns, without rows."""
     from rich.table import Table
 
-    table = Table(
-        title=title,
-        caption=caption(goal, recommended=any_end(rows)),
-        **_look(),
-    )
+    table = Table(**_look(title, caption(goal, recommended=any_end(rows))))
     if narrow:
-        table.add_column("run", overflow="fold")
+        table.add_column("run", overflow="fold", min_width=_NARROW)
     else:
         table.add_column("run", overflow="fold", min_width=_word_width([row.run for row in rows]))
         table.add_column("schedule", overflow="fold", min_width=_word_width([row.schedule or "" for row in rows]))
@@ -64,11 +62,14 @@ def _empty_table(rows: Sequence[Row], goal: Goal, title: str, *, narrow: bool) -
     return table
 
 
-def _look() -> dict[str, Any]:
-    """Return how a table looks."""
+def _look(title: str, caption: str) -> dict[str, Any]:
+    """Return how a table looks, with the words above and below it: names in them are no markup."""
     from rich import box
+    from rich.text import Text
 
     return {
+        "title": Text(printable(title), "table.title"),
+        "caption": Text(caption, "table.caption"),
         "box": box.SIMPLE_HEAD,
         "pad_edge": False,
         "collapse_padding": True,
@@ -102,7 +103,7 @@ def means_table(rows: Sequence[MeanRow], goal: Goal, baseline: str | None = None
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Means over the runs of each plan", caption=means_caption(baseline), **_look())
+    table = Table(**_look("Means over the runs of each plan", means_caption(baseline)))
     heads = means_heads(rows, goal, baseline)
     measures = heads[2 : 5 if _any_recommended(rows) else 4]
     table.add_column("plan", overflow="fold", min_width=_word_width([row.name for row in rows]))
@@ -112,12 +113,12 @@ def means_table(rows: Sequence[MeanRow], goal: Goal, baseline: str | None = None
     for row in rows:
         name, runs, *cells = means_cells(row, rows, baseline)
         if not narrow:
-            table.add_row(*map(Text, (name, runs, *cells)))
+            table.add_row(*map(Text, map(printable, (name, runs, *cells))))
             continue
         columns = [cell.replace(" [", "\n[") for cell in cells]
         for at, measure in enumerate(measures):
             about = (name, runs) if at == 0 else ("", "")
-            table.add_row(*map(Text, (*about, measure, *columns[at :: len(measures)])))
+            table.add_row(*map(Text, map(printable, (*about, measure, *columns[at :: len(measures)]))))
     return table
 
 

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -181,7 +182,7 @@ def pick_metric(keys: Collection[str], metric: str | None = None) -> str:
     if not found:
         raise CompareError("none of these runs has recorded a metric to compare, such as val_loss")
     asked = f"no run has a metric {metric!r}" if metric else "no run has a metric that begins with 'val'"
-    raise CompareError(f"{asked}. Pass one of these: {', '.join(f'--metric {key}' for key in found)}")
+    raise CompareError(f"{asked}. Pass one of these: {', '.join(f'--metric {quote(key)}' for key in found)}")
 
 
 def _experiments(store: Store, names: Sequence[str]) -> list[str]:
@@ -214,17 +215,27 @@ def _asked_for(store: Store, selection: Selection) -> list["Run"] | None:
 
 def _all_runs(store: Store, selection: Selection) -> list["Run"]:
     """Return all runs of the experiments for which the filter holds, the oldest first."""
+    from mlflow.exceptions import MlflowException
+
     experiments = _experiments(store, selection.experiments)
     runs: list[Run] = []
     token: str | None = None
     while True:
-        page = store.client.search_runs(
-            experiments,
-            filter_string=selection.filter,
-            order_by=["attributes.start_time ASC"],
-            max_results=_PAGE,
-            page_token=token,
-        )
+        try:
+            page = store.client.search_runs(
+                experiments,
+                filter_string=selection.filter,
+                order_by=["attributes.start_time ASC"],
+                max_results=_PAGE,
+                page_token=token,
+            )
+        except MlflowException as error:
+            if not selection.filter or error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            raise CompareError(
+                f"the filter {selection.filter!r} is no condition in MLflow's search syntax: {error.message}. A key "
+                "with a slash is quoted: params.\"setup/seed\" = '0'"
+            ) from error
         runs.extend(page)
         token = page.token
         if not token:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lightning_lrsched.compare.ends import best_end
+from lightning_lrsched.compare.ends import best_end, cycle_at
 from lightning_lrsched.compare.goal import Goal
 from lightning_lrsched.compare.places import began, steps_per_epoch
 from lightning_lrsched.compare.runs import RunRecord, told_apart
@@ -107,7 +107,7 @@ def _row(record: RunRecord, name: str, goal: Goal) -> Row:
         best=best and best[1],
         step=step,
         epoch=_epoch(record, step),
-        cycle=_cycle(record, step),
+        cycle=None if step is None else cycle_at(record, step),
         target_step=reached,
         target_epochs=_epochs_trained(record, reached),
         seconds=_seconds(record),
@@ -115,14 +115,8 @@ def _row(record: RunRecord, name: str, goal: Goal) -> Row:
         steps=record.clock.steps[-1] + 1 if record.clock.steps else None,
         recommended=end and end[1],
         recommended_step=end and end[0],
-        recommended_cycle=_cycle(record, end and end[0]),
+        recommended_cycle=end and cycle_at(record, end[0]),
     )
-
-
-def _cycle(record: RunRecord, step: int | None) -> int | None:
-    """Return the cycle of a step, if the run says it."""
-    cycle = None if step is None else record.cycles.at(step)
-    return None if cycle is None else int(cycle)
 
 
 def _param(record: RunRecord, name: str) -> str | None:

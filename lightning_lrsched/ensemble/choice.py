@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from lightning_lrsched.checks import check_choice
+from lightning_lrsched.checks import check_choice, refusal
 from lightning_lrsched.ensemble.members import EnsembleError, Member, find_members
 
 _FACTOR = 1.5
@@ -61,9 +61,11 @@ def choose_members(source: Any, tracking_uri: str | None, *, last: int | None, w
 
     Raises:
         EnsembleError: if there are none.
-        ValueError: if ``worse`` is something else.
+        ValueError: if ``last`` or ``worse`` is something else.
     """
     check_choice(f"{caller}.worse", worse, ("warn", "refuse", "allow"), "worse='refuse'")
+    if last is not None and (isinstance(last, bool) or not isinstance(last, int) or last < 1):
+        raise refusal(f"{caller}.last", last, "a number of members of at least 1, or None for all", "last=3")
     members = find_members(source, tracking_uri)
     members = members if last is None else members[-last:]
     bad = [] if worse == "allow" else worse_members(members)

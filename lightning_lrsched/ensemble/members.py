@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -170,7 +171,7 @@ def _rows(content: Mapping[str, Any], folder: str) -> Iterable[Member]:
         for name, role in roles.items():
             kept = row[role.partition("+")[0]]
             yield Member(
-                f"{folder}/{name}",
+                name if "://" in name or os.path.isabs(name) else f"{folder}/{name}",
                 int(row["cycle"]),
                 role,
                 int(kept["step"]),

@@ -24,8 +24,9 @@ _LENT = (
     *("on_validation_start", "on_validation_epoch_start", "on_validation_epoch_end", "on_validation_end"),
     *("on_validation_batch_start", "on_validation_batch_end"),
     *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"),
+    "training_step",
 )
-"""Hooks around the steps that a module lends."""
+"""Hooks around the steps that a module lends, and the one other step that these may call."""
 
 
 class SnapshotEnsemble(pl.LightningModule):
@@ -95,11 +96,22 @@ class SnapshotEnsemble(pl.LightningModule):
         return cls([load_member(one, module, tracking_uri, **arguments) for one in members], average, dim)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Return the mean of the members' outputs, or the logarithm of the mean of their probabilities."""
+        """Return the mean of the members' outputs, or the logarithm of the mean of their probabilities.
+
+        Raises:
+            EnsembleError: if the outputs are no tensors, or have no classes that could have probabilities.
+        """
         self._asked = True
-        outputs = torch.stack([member(*args, **kwargs) for member in self.members])
+        outputs = torch.stack([self._tensor(member(*args, **kwargs)) for member in self.members])
         if self.average == "logits":
             return outputs.mean(0)
+        batch = args[0] if args else None
+        of_batch = isinstance(batch, Tensor) and batch.dim() > 1 and outputs.dim() == 2
+        if of_batch or outputs[0].shape[self.dim : self.dim + 1 or None] == (1,):
+            raise EnsembleError(
+                f"{type(self._last).__name__} returns one value for each example, and probabilities need one for each "
+                "class. For regression and for a single logit average the outputs: average='logits', --average logits"
+            )
         return outputs.log_softmax(self.dim if self.dim < 0 else self.dim + 1).logsumexp(0) - torch.log(
             torch.tensor(float(len(outputs)))
         )
@@ -129,6 +141,15 @@ class SnapshotEnsemble(pl.LightningModule):
                 raise
             method = inspect.getattr_static(type(self._last), name, None)
             return MethodType(method, self) if inspect.isfunction(method) else getattr(self._last, name)
+
+    def _tensor(self, output: object) -> Tensor:
+        """Return what a member answers, if it can be averaged."""
+        if isinstance(output, Tensor):
+            return output
+        raise EnsembleError(
+            f"{type(self._last).__name__}.forward returns a {type(output).__name__}, and only a tensor can be "
+            "averaged. Have forward() return what is to be averaged"
+        )
 
     @property
     def _last(self) -> pl.LightningModule:

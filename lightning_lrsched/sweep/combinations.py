@@ -112,8 +112,11 @@ def _combinations(config: SweepConfig) -> Iterator[Combination]:
 
 
 def _told_warmup(warmup: Warmup | None) -> str:
-    """Return a warmup as the names of runs have it."""
-    return "no warmup" if warmup is None else f"warmup {warmup.duration}"
+    """Return a warmup as the names of runs have it: its length, and what else is not as usual."""
+    if warmup is None:
+        return "no warmup"
+    usual = repr(Warmup(warmup.duration)).removesuffix(")")
+    return f"warmup {warmup.duration}{repr(warmup).removeprefix(usual).removesuffix(')')}"
 
 
 def _told_lr(lr: float | None) -> str:

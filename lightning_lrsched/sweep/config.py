@@ -98,7 +98,8 @@ class SweepConfig:
     def _by_schedule(self, key: str, absent: tuple[Any, ...], read: Any) -> dict[str, tuple[Any, ...]]:
         """Return a list for each schedule, from one list for all or from lists by the schedule's name."""
         given = getattr(self, key)
-        lists = given if isinstance(given, Mapping) else dict.fromkeys(self.schedules, given)
+        by_name = isinstance(given, Mapping)
+        lists = {str(name): each for name, each in given.items()} if by_name else dict.fromkeys(self.schedules, given)
         for name, each in lists.items():
             if name not in self.schedules:
                 raise refusal(key, name, f"one of the schedules: {', '.join(self.schedules)}", f"{key}: {{...}}")

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
 from lightning_lrsched.callbacks.cycles import start
+from lightning_lrsched.ensemble import find_members, load_member
 from tests.callbacks.interruptions import SavesAt, Stops
 from tests.callbacks.models import Tiny, make_trainer
 from tests.callbacks.test_cycle_checkpoint import files
@@ -176,3 +177,25 @@ def test_a_job_that_is_begun_again_with_the_last_checkpoint_goes_on(
     module, checkpoint = job()
     assert module.batches == 10  # the second epoch
     assert [row.end.step for row in checkpoint.finished_cycles if row.end is not None] == [4, 8, 12, 16, 20]
+
+
+@pytest.mark.filterwarnings("ignore:The run was planned")
+@pytest.mark.parametrize("folders", [("here", "memory"), ("memory", "here"), ("memory", "memory")])
+def test_a_run_that_is_forked_to_another_filesystem_goes_on_with_what_was_kept(
+    tmp_path: Path, folders: tuple[str, str]
+) -> None:
+    places = {"here": str(tmp_path / "cycles"), "memory": f"memory://{tmp_path.name}"}
+    before, after = (f"{places[kind]}{index}" for index, kind in enumerate(folders))
+
+    def fit(folder: str, epochs: int, resumed: str | None = None) -> CycleCheckpoint:
+        checkpoint = CycleCheckpoint("val_loss", dirpath=folder)
+        trainer = make_trainer(tmp_path, LearningRateScheduler(SGDR("1ep")), checkpoint, max_epochs=epochs)
+        trainer.fit(Tiny(), ckpt_path=resumed)
+        return checkpoint
+
+    first = fit(before, 2)
+    second = fit(after, 3, first.end_model_paths[1])
+    assert second.end_model_paths[:2] == first.end_model_paths
+    assert second.end_model_paths[2].startswith(after)
+    assert [one.path for one in find_members(after)] == second.end_model_paths
+    assert all(load_member(one, Tiny) for one in find_members(after))

@@ -9,7 +9,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from lightning_lrsched import SGDR, CycleCheckpoint, LearningRateScheduler
-from tests.callbacks.models import Tiny, loader, make_trainer
+from lightning_lrsched.callbacks.cycles import start
+from tests.callbacks.interruptions import SavesAt, Stops
+from tests.callbacks.models import Tiny, loader, make_trainer, wavy
 
 
 class Scored(Tiny):
@@ -70,3 +72,33 @@ def test_a_metric_that_is_not_of_the_validation_is_refused_with_those_that_are(t
     message = rf"monitor = '{monitor}' is not logged in validation\. Logged are: val_acc, val_loss\. Log"
     with pytest.raises(MisconfigurationException, match=message):
         fit(tmp_path, CycleCheckpoint(monitor), check_val_every_n_epoch=2)
+
+
+class Sometimes(Tiny):
+    """Logs a costly metric in every second validation."""
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        if self.current_epoch % 2 == 0:
+            self.log("val_fid", self.score(self.trainer.global_step))
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_validation_that_leaves_the_metric_out_judges_nothing(tmp_path: Path, resumed: bool) -> None:
+    def parts() -> list[Any]:
+        start.TOLD.clear()
+        return [LearningRateScheduler(SGDR("2ep")), CycleCheckpoint("val_fid", dirpath=tmp_path / "cycles")]
+
+    chain, saved = parts(), None
+    if resumed:
+        saved = tmp_path / "first.ckpt"
+        interrupted = make_trainer(tmp_path, *chain, SavesAt(6, saved), Stops(6), max_epochs=4)
+        with pytest.raises(RuntimeError, match="power cut"):
+            interrupted.fit(Sometimes(), loader(5))
+        chain = parts()
+    trainer = make_trainer(tmp_path, *chain, max_epochs=4)
+    with pytest.warns(UserWarning, match="this validation has not logged val_fid, so it judges no weights"):
+        trainer.fit(Sometimes(), loader(5), ckpt_path=saved)
+    rows = chain[1].finished_cycles
+    assert [(row.best.step, row.end.step, row.end.score) for row in rows] == [(5, 10, None), (15, 20, None)]
+    assert [row.best.score for row in rows] == pytest.approx([wavy(5), wavy(15)])

@@ -366,6 +366,8 @@ def test_two_of_them_live_side_by_side(tmp_path: Path) -> None:
         ({"filename": "a/b"}, r"filename = 'a/b' .*\{cycle\}"),
         ({"filename": "{cycle:.3q}"}, r"filename = "),
         ({"filename": "{}"}, r"filename = '\{\}'"),
+        ({"filename": "{cycle!r}"}, r"filename = "),
+        ({"filename": "{{cycle}}-{step}"}, r"filename = "),
         ({"keep": "all"}, r"keep = 'all' .*keep='both'"),
         ({"save_top_k": 0}, r"save_top_k = 0 .*save_top_k=3"),
         ({"patience": 0}, r"patience = 0 .*patience=3"),

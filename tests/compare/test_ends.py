@@ -7,6 +7,7 @@ import pytest
 from lightning_lrsched.compare import Curve, Goal, RunRecord, best_end, completed_ends, table_rows
 from lightning_lrsched.compare.plans import PlannedPhase
 from lightning_lrsched.compare.rendering import any_end, end_cell
+from lightning_lrsched.compare.report import report_page
 
 GOAL = Goal("val_loss", "min")
 CYCLES = Curve((0, 3, 4, 11, 12, 15), (0.0, 0.0, 1.0, 1.0, 2.0, 2.0))
@@ -72,3 +73,12 @@ def test_an_end_that_was_not_measured_is_not_recommended() -> None:
     [row] = table_rows([record], GOAL)
     assert end_cell(row) == "-"
     assert not any_end([row])
+
+
+def test_cycles_of_a_checkpoints_own_are_counted_by_their_ends() -> None:
+    record = run(phases(16), Curve((0, 15), (0.0, 0.0)), Curve((4, 9, 14), (0.6, 0.4, 0.5)))
+    [row] = table_rows([record], GOAL)
+    assert (row.best, row.step, row.cycle) == (0.1, 15, 3)
+    assert end_cell(row) == "0.4 (1)"
+    page = report_page([record], GOAL, "title", "source")
+    assert all(f"kept: end of cycle {cycle}" in page for cycle in range(3))

@@ -121,6 +121,14 @@ def test_the_terminal_shows_means_and_differences(width: int) -> None:
     assert "seed by seed, minus the runs of step" in text
 
 
+def test_markup_in_a_baseline_is_shown_as_it_is() -> None:
+    runs = [replace(each, name=each.name.replace("step", "[/b]")) for each in [*STEP, *SGDR]]
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(means_table(mean_rows(runs, GOAL, "[/b]"), GOAL, "[/b]"))
+    assert "minus the runs of [/b]" in capture.get()
+
+
 def test_machines_get_every_number() -> None:
     rows = mean_rows([*STEP, *SGDR], GOAL, "step")
     read = list(csv.DictReader(io.StringIO(means_csv(rows))))
@@ -173,3 +181,13 @@ def test_plans_whose_runs_are_named_by_their_seed_alone_are_told_apart() -> None
 def test_a_plan_has_the_name_that_its_runs_share(names: list[str], name: str) -> None:
     runs = [replace(run("", "Cosine", seed, 0.5), run_id=str(seed), name=each) for seed, each in enumerate(names)]
     assert [row.name for row in mean_rows([*STEP, *runs], GOAL) if row.schedule == "Cosine"] == [name]
+
+
+def test_plans_whose_runs_have_the_same_names_are_told_apart() -> None:
+    runs = [replace(each, name=f"digits, seed {index % 3}") for index, each in enumerate([*STEP, *SGDR])]
+    assert [row.name for row in mean_rows(runs, GOAL)] == ["SGDR, lr 0.1", "Step, lr 0.1"]
+    assert mean_rows(runs, GOAL, "Step, lr 0.1")[0].best_apart is not None
+    page = report_page(runs, GOAL, "title", "source")
+    assert "plan 1: Step, lr 0.1 (mean of 3)" in page
+    with pytest.raises(CompareError, match=r"2 plans .* There are: 'Step, lr 0.1', 'SGDR, lr 0.1'"):
+        mean_rows(runs, GOAL, "digits")

@@ -1,6 +1,7 @@
 """The picture, by what is drawn on it."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,14 @@ def test_legends_name_runs_and_the_marks_that_are_there() -> None:
     assert [text.get_text() for text in legend.get_texts()] == [
         "best", "kept for a cycle", "end of a cycle", "target 0.4",
     ]  # fmt: skip
+
+
+def test_a_name_is_no_formula(tmp_path: Path) -> None:
+    runs = [replace(sgdr("a"), name="$5 and $x_$"), replace(sgdr("b"), name="_b")]
+    figure = compare_figure(runs, goal_for(runs, "val_loss"), "$a_$ study")
+    figure.savefig(tmp_path / "names.png")
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == [r"\$5 and \$x_\$", "_b"]  # an escaped dollar is drawn without the backslash
 
 
 def test_names_are_told_apart_and_cut_in_the_middle() -> None:

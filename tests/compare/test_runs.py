@@ -112,6 +112,7 @@ def test_metric_is_picked(keys: set[str], asked: str | None, picked: str) -> Non
     ("keys", "asked", "message"),
     [
         pytest.param({"loss", "acc", "epoch", "lr/a/0"}, None, "Pass one of these: --metric acc, --metric loss$"),
+        pytest.param({"my loss"}, "loss", "Pass one of these: --metric 'my loss'$"),
         pytest.param({"val_acc"}, "val_los", "no run has a metric 'val_los'. Pass one of these: --metric val_acc$"),
         pytest.param({"epoch", "schedule/cycle"}, None, "recorded a metric to compare"),
         pytest.param(set(), "val_loss", "recorded a metric to compare"),

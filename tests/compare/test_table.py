@@ -1,5 +1,6 @@
 """The numbers of a comparison, against answers worked out by hand."""
 
+import io
 import math
 from dataclasses import replace
 
@@ -208,6 +209,19 @@ def test_markup_in_names_is_shown_as_it_is(narrow: bool) -> None:
     row = Row("id", "[bold]a[/bold]", "finished", schedule="Step('[red]')")
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(rich_table([row], Goal("val_loss", "min"), "title", ["#0072b2"], narrow=narrow))
+        console.print(rich_table([row], Goal("val_loss", "min"), "[/b] of :key:", ["#0072b2"], narrow=narrow))
     assert "[bold]a[/bold]" in capture.get()
     assert "Step('[red]')" in capture.get()
+    assert "[/b] of :key:" in capture.get()
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_name_cannot_steer_the_terminal(narrow: bool) -> None:
+    from rich.console import Console
+
+    row = Row("id", "a\x1b]0;owned\x07", "finished", schedule="\x9b31m b", warmup="\x1b[31m")
+    console = Console(width=120, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(rich_table([row], Goal("val_loss", "min"), "\x1b[2J", ["#0072b2"], narrow=narrow))
+    assert not set(capture.get()) & {"\x1b", "\x07", "\x9b"}
+    assert "a\ufffd]0;owned" in capture.get()

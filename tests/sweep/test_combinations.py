@@ -111,6 +111,21 @@ def test_the_password_of_a_store_that_is_refused_is_not_shown() -> None:
     assert "s3cret" not in str(refused.value)
 
 
+def test_warmups_of_one_length_are_named_apart(tmp_path: Path) -> None:
+    warmups = ["1ep", {"duration": "1ep", "shape": "cosine"}, {"duration": "1ep", "start_factor": 0.1}]
+    file = sweep_file(tmp_path, schedules={"cosine": "Cosine"}, warmups=warmups, seeds=[0])
+    assert [each.name for each in combinations(load_sweep(file))] == [
+        "cosine, warmup 1ep, seed 0",
+        "cosine, warmup 1ep, shape='cosine', seed 0",
+        "cosine, warmup 1ep, start_factor=0.1, seed 0",
+    ]
+
+
+def test_a_name_that_yaml_reads_as_a_number_is_a_name(tmp_path: Path) -> None:
+    file = sweep_file(tmp_path, schedules={1: "Cosine", 2: "Constant"}, warmups={1: ["1ep"]}, seeds=[0])
+    assert [each.name for each in combinations(load_sweep(file))] == ["1, warmup 1ep, seed 0", "2, seed 0"]
+
+
 def test_folders_are_apart_and_plain(tmp_path: Path) -> None:
     runs = combinations(load_sweep(sweep_file(tmp_path, schedules={"a/b": "Constant", "a b": "Cosine"}, seeds=[0])))
     folders = [each.folder for each in runs]

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_lrsched import SGDR, LearningRateScheduler, MLflowTracker
 from lightning_lrsched.tracking.session import Left
-from lightning_lrsched.tracking.spool import Spool, SpoolError, SpoolInUse
+from lightning_lrsched.tracking.spool import FOLDER, Spool, SpoolError, SpoolInUse
 from tests.callbacks.models import Tiny, make_trainer
 from tests.tracking.reading import artifacts, history, only_run
 from tests.tracking.spooling import make_spool
@@ -121,7 +121,7 @@ def test_a_spool_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_spool_that_is_removed_leaves_no_folder_and_no_open_file(tmp_path: Path) -> None:
-    parent, before = tmp_path / "not there" / "spools", len(os.listdir("/proc/self/fd"))
+    parent, before = tmp_path / "not there" / FOLDER, len(os.listdir("/proc/self/fd"))
     made = make_spool(parent)
     assert len(os.listdir("/proc/self/fd")) > before
     made.remove()

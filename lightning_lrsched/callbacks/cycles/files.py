@@ -46,7 +46,9 @@ class CycleFolder:
         self.local = "file" in _protocols(self._fs)
 
     def join(self, name: str) -> str:
-        """Return the path of a file in the folder."""
+        """Return the path of a file in the folder; of one that lies elsewhere, as `name_of` has named it."""
+        if "://" in name:
+            return name
         return os.path.normpath(os.path.join(self.path, name)) if self.local else posixpath.join(self.path, name)
 
     def holds(self, path: str) -> bool:
@@ -54,12 +56,15 @@ class CycleFolder:
         return self.join(posixpath.basename(path.replace(os.sep, "/"))) == path
 
     def name_of(self, path: str) -> str:
-        """Return a path of the folder relative to it."""
+        """Return a path relative to the folder; whole, if it lies in another one and either is no local path."""
+        if not self.holds(path) and ("://" in path or not self.local):
+            return path
         return posixpath.relpath(path.replace(os.sep, "/"), self.path.replace(os.sep, "/"))
 
     def exists(self, path: str) -> bool:
-        """Return whether there is a file."""
-        return bool(self._fs.exists(path))
+        """Return whether there is a file, on whatever filesystem."""
+        fs, name = url_to_fs(path)
+        return bool(fs.exists(name))
 
     def free(self, stem: str, suffix: str) -> str:
         """Return a path that no file has yet: ``-v1``, ``-v2``, ... is put behind the name. Call it on rank zero."""
@@ -172,11 +177,12 @@ def check_filename(filename: object) -> None:
     if not isinstance(filename, str) or not filename or "/" in _FIELD.sub("", filename):
         raise refusal("CycleCheckpoint.filename", filename, allowed, example)
     try:
-        bare = [name for _, name, _, _ in Formatter().parse(filename) if name is not None]
+        parts = list(Formatter().parse(filename))
         checkpoint_name(filename, dict.fromkeys(_COUNTS, 1), {}, auto_insert=False)
     except (ValueError, KeyError, IndexError):
         raise refusal("CycleCheckpoint.filename", filename, allowed, example) from None
-    if not all(bare):
+    # What is no field would be taken for the name of a metric: {}, {cycle!r}, {{cycle}}.
+    if any(name == "" or conversion or {"{", "}"} & set(text) for text, name, _, conversion in parts):
         raise refusal("CycleCheckpoint.filename", filename, allowed, example)
 
 

@@ -109,7 +109,7 @@ class CycleKeeper:
         ledger, folder = self.ledger, self.folder
         if not ledger.begun:
             ledger.running = KeptCycle(source.last)
-        ledger.reopen(source.last)
+        ledger.reopen(source.last, ended=source.ended)
         content: Mapping[str, Any] = {}
         gone: set[str] = set()
         if trainer.is_global_zero:

@@ -88,6 +88,7 @@ class Ledger:
         self.begun = False
         self.finished: list[KeptCycle] = []
         self.running = KeptCycle(0)
+        self.shift = 0  # from the plan's number of a cycle to the one here
         self.stale = 0
         self._top: float | None = None
         self._before: tuple[int, float | None] = (0, None)  # both, before the latest cycle was closed
@@ -154,13 +155,27 @@ class Ledger:
         self.running = KeptCycle(self.running.cycle + 1)
         return paths
 
-    def reopen(self, cycle: int) -> None:
-        """Go on with a cycle: one that a fit before has closed, being its last, is taken up again."""
-        if self.finished and self.finished[-1].cycle >= cycle:
+    def reopen(self, cycle: int, *, ended: bool = False) -> None:
+        """Go on with a cycle: one that a fit before has closed, being its last, is taken up again.
+
+        A plan that was changed for a resume may count the cycles before it otherwise. Then the latest one goes on, or
+        the next begins if it had its end: numbers and checkpoints of cycles that are over stay as they are.
+
+        Args:
+            cycle: its number in the plan.
+            ended: whether the present weights are its end.
+        """
+        there = bool(self.running.files)
+        if cycle + self.shift - self.running.cycle not in ((0, 1) if there else (-1, 0, 1)):
+            latest = self.running.cycle if there else self.running.cycle - 1
+            over = self.running.end is not None if there else not self.finished or self.finished[-1].complete
+            self.shift = latest + (over and not ended) - cycle
+        number = cycle + self.shift
+        if self.finished and self.finished[-1].cycle == number:
             self.running = replace(self.finished.pop(), complete=False)
             self.stale, self._top = self._before
-        elif self.running.cycle > cycle and not self.running.files:  # nothing of it was kept
-            self.running = KeptCycle(cycle)
+        elif number < self.running.cycle:  # nothing of it was kept
+            self.running = KeptCycle(number)
 
     def forget(self, is_gone: Callable[[str], bool]) -> list[tuple[int, Kept]]:
         """Strike out checkpoints that are gone, and return them with their cycles."""
@@ -201,15 +216,16 @@ class Ledger:
     def state(self) -> dict[str, Any]:
         """Return everything as primitives."""
         rows = {"finished": [asdict(row) for row in self.finished], "running": asdict(self.running)}
-        return rows | {"stale": self.stale, "top": self._top, "before": list(self._before)}
+        return rows | {"shift": self.shift, "stale": self.stale, "top": self._top, "before": list(self._before)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         self.begun = True
         self.finished = [_row(row) for row in state["finished"]]
         self.running = _row(state["running"])
+        self.shift = state.get("shift", 0)  # a checkpoint of an earlier release has none, nor the pair below
         self.stale, self._top = state["stale"], state["top"]
-        stale, top = state.get("before", (self.stale, self._top))  # a checkpoint of an earlier release has none
+        stale, top = state.get("before", (self.stale, self._top))
         self._before = stale, top
 
     def _surplus(self) -> list[str]:

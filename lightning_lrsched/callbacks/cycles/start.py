@@ -139,6 +139,13 @@ def tell_alone() -> None:
     )
 
 
+def tell_left_out(monitor: str) -> None:
+    """Tell, once in a process, that a validation has not logged a metric that others have."""
+    TOLD.warn(
+        f"CycleCheckpoint: this validation has not logged {monitor}, so it judges no weights. Others that do, count"
+    )
+
+
 def tell_direction(monitor: str) -> None:
     """Tell that the lowest value of a metric is kept, where its name says that the highest is the best."""
     from lightning_lrsched.compare import mode_of

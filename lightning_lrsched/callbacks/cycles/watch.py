@@ -12,7 +12,7 @@ from lightning_lrsched.callbacks.cycles.cadence import lacks_only_skipped
 from lightning_lrsched.callbacks.cycles.keeper import CycleKeeper
 from lightning_lrsched.callbacks.cycles.ledger import Kept
 from lightning_lrsched.callbacks.cycles.sources import CycleSource, PassedEnds
-from lightning_lrsched.callbacks.cycles.start import place_of, tell, tell_pushed
+from lightning_lrsched.callbacks.cycles.start import place_of, tell, tell_left_out, tell_pushed
 from lightning_lrsched.callbacks.trainer_access import (
     force_validation,
     logger_step,
@@ -107,8 +107,10 @@ class CycleWatch:
     def validation_ends(self) -> None:
         """Keep the weights that were measured if they are the best of their cycle, or its end.
 
+        A metric that some validations leave out, because it is costly, is not measured by them.
+
         Raises:
-            MisconfigurationException: if the monitored metric is not logged in validation.
+            MisconfigurationException: if the monitored metric has not been logged in any validation.
         """
         self._measured = False
         if self._source.counter.real_steps == 0:
@@ -119,13 +121,17 @@ class CycleWatch:
             return
         metrics = validation_metrics(self._trainer)[0]
         score = self._score(metrics)
-        if score is None:
+        if score is not None:
+            self._judge(score, metrics)
+        elif self._latest is not None or any(kept.score is not None for kept in self._keeper.ledger.all()):
+            tell_left_out(str(self._monitor))
+            self._end_if_ended()
+        else:
             raise MisconfigurationException(
                 f"CycleCheckpoint.monitor = {self._monitor!r} is not logged in validation. Logged are: "
                 f"{', '.join(sorted(metrics)) or 'none'}. Log it, for example "
                 f"self.log({self._monitor!r}, loss) in validation_step, or monitor one of these"
             )
-        self._judge(score, metrics)
 
     def epoch_ends(self) -> None:
         """Keep an end that became one with the epoch, or whose validation did not come."""
@@ -256,7 +262,8 @@ class CycleWatch:
 
     def _advance(self, cycle: int, *, wait: bool = True) -> None:
         """Close every cycle that ended before that of the latest step; later, if its last file is still written."""
-        while self._keeper.ledger.running.cycle < cycle and (wait or not self._keeper.landing):
+        number = cycle + self._keeper.ledger.shift
+        while self._keeper.ledger.running.cycle < number and (wait or not self._keeper.landing):
             measured = any(kept.score is not None for kept in self._keeper.ledger.running.kept)
             self._keeper.close(self._trainer, complete=True)
             if measured and self._is_enough(self._keeper.ledger.stale):

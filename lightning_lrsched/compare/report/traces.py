@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 
 from lightning_lrsched.compare.colors import run_colors
 from lightning_lrsched.compare.curves import Curve
+from lightning_lrsched.compare.ends import cycle_at
 from lightning_lrsched.compare.goal import Goal
-from lightning_lrsched.compare.means import plan_name
+from lightning_lrsched.compare.means import plan_names
 from lightning_lrsched.compare.plans import PlannedPhase
 from lightning_lrsched.compare.plot import run_labels, shortened
 from lightning_lrsched.compare.runs import RunRecord
@@ -38,19 +39,20 @@ def traces(records: Sequence[RunRecord], goal: Goal) -> list[Trace]:
     """Return everything that is drawn, the first run last, so that it lies on top."""
     colors, names = run_colors(len(records)), run_labels(records)
     groups = sharing(records)
-    numbers = {group[0]: number for number, group in enumerate(plans(records), start=1)}
+    planned = plans(records)
+    told = plan_names([[records[at] for at in group] for group in planned])
+    means = {
+        group[0]: f"plan {number}: {shortened(name, _NAME_LENGTH)}"
+        for number, (group, name) in enumerate(zip(planned, told, strict=True), start=1)
+    }
     drawn: list[list[Trace]] = []
     for group in groups:
         view = "runs" if len(group) > 1 else "both"
         runs = [list(_run(records[at], goal, colors[at], _about(names[at], "run", at, view))) for at in group]
-        drawn += [
-            *runs,
-            list(_mean([records[at] for at in group], group[0], numbers.get(group[0], 0), colors[group[0]])),
-        ]
+        first = group[0]
+        drawn += [*runs, list(_mean([records[at] for at in group], first, means.get(first, ""), colors[first]))]
     lanes = [
-        trace
-        for lane, group in enumerate(plans(records)[:MOST_LANES])
-        for trace in _lane(records[group[0]], group[0], lane)
+        trace for lane, group in enumerate(planned[:MOST_LANES]) for trace in _lane(records[group[0]], group[0], lane)
     ]
     return [trace for part in reversed(drawn) for trace in part] + lanes
 
@@ -74,8 +76,8 @@ def _run(record: RunRecord, goal: Goal, color: str, about: Trace) -> Iterator[Tr
     for kept, symbol, which in ((record.cycle_last, "square", "end"), (record.cycle_best, "circle", "best")):
         if kept.steps:
             look: Trace = {"symbol": symbol, "size": 9, "color": "white", "line": {"color": color, "width": 2}}
-            cycles = [record.cycles.at(step) for step in kept.steps]
-            texts = [f"kept: {which} of {'a cycle' if at is None else f'cycle {at:.0f}'}" for at in cycles]
+            cycles = [cycle_at(record, step) for step in kept.steps]
+            texts = [f"kept: {which} of {'a cycle' if at is None else f'cycle {at}'}" for at in cycles]
             yield _marks(kept, texts, look) | about
     best = goal.best(record.metric)
     if best is not None:
@@ -84,14 +86,13 @@ def _run(record: RunRecord, goal: Goal, color: str, about: Trace) -> Iterator[Tr
     yield _entry(color, about["meta"]["run"]) | about
 
 
-def _mean(records: Sequence[RunRecord], index: int, number: int, color: str) -> Iterator[Trace]:
+def _mean(records: Sequence[RunRecord], index: int, name: str, color: str) -> Iterator[Trace]:
     """Yield mean and band of runs that share a plan, and the lr of the first of them."""
     found = band(records) if len(records) > 1 else None
     if found is None and len(records) < 2:
         return
     count = len(records) if found is None else found.count
-    name = shortened(plan_name(records), _NAME_LENGTH)
-    about = _about(f"plan {number}: {name} (mean of {count})", "mean", index, "means")
+    about = _about(f"{name} (mean of {count})", "mean", index, "means")
     for curve in list(dict.fromkeys((records[0].lr or {}).values()))[:1]:
         yield _line(curve.thinned(_MOST), LR, "lr %{y:.4g}", {"color": color, "width": 1.8}) | about
     if found is not None:
