@@ -77,11 +77,13 @@ def test_the_state_brings_everything_back() -> None:
     for step, score in ((4, 0.3), (8, 0.1), (12, 0.2)):
         ledger.take(kept(step, score), best=True, end=True)
         ledger.close(complete=True)
+    ended = ledger.state()
     ledger.take(kept(14, 0.15), best=True)
     other.restore(ledger.state())
     assert (other.finished, other.running, other.stale) == (ledger.finished, ledger.running, 1)
     assert [row.cycle for row in other.finished] == [1, 2]
     assert other.stale_if_closed == ledger.stale_if_closed == 2, "0.1 was better"
+    other.restore(ended)  # a fit that ended before its plan
     other.reopen(2)
     assert (other.running.cycle, other.stale, other.stale_if_closed) == (2, 0, 1)
 
@@ -284,7 +286,7 @@ def test_the_ends_within_the_run_that_no_validation_sees(facts: RunFacts, missed
 
 @pytest.mark.parametrize(
     ("missed", "told"),
-    [([4], "1 cycle ends (after steps 4)"), (range(9), "9 cycle ends (after steps 0, 1, 2, 3, ...)")],
+    [([4], "1 cycle end (after step 4)"), (range(9), "9 cycle ends (after steps 0, 1, 2, 3, ...)")],
 )
 def test_a_few_of_the_unmeasured_ends_are_named(missed: Sequence[int], told: str) -> None:
     assert told in told_unmeasured(missed, "val_loss")

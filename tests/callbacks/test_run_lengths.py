@@ -217,29 +217,24 @@ def test_a_second_fit_with_a_longer_loader_is_measured_anew(tmp_path: Path, stra
     assert stranger.group() == expected(callback, 20)
 
 
-def test_data_is_made_in_the_hooks_that_come_before_its_length_is_asked_for(tmp_path: Path, stranger: Stranger) -> None:
-    class Makes(Tiny):
-        """Makes its rows in one of its hooks."""
+def test_hooks_that_come_before_a_loader_is_asked_for_its_length(tmp_path: Path) -> None:
+    class Notes(Tiny):
+        """Notes the order of its hooks."""
 
-        def __init__(self, hook: str) -> None:
+        def __init__(self) -> None:
             super().__init__()
-            self.hook = hook
+            self.hooks: list[str] = []
 
         def setup(self, stage: str) -> None:
-            self.make("setup")
+            self.hooks.append("setup")
 
         def on_fit_start(self) -> None:
-            self.make("on_fit_start")
-
-        def make(self, hook: str) -> None:
-            if hook == self.hook:
-                self.rows = Rows(6)
+            self.hooks.append("on_fit_start")
 
         def train_dataloader(self) -> Any:
-            return DataLoader(self.rows)
+            self.hooks.append("train_dataloader")
+            return super().train_dataloader()
 
-    callback = LearningRateScheduler(Cosine())
-    make_trainer(tmp_path, callback, stranger).fit(Makes("setup"))
-    assert stranger.group() == resolved(12, 6, main=Cosine())
-    with pytest.raises(AttributeError, match="no attribute 'rows'"):
-        make_trainer(tmp_path, callback).fit(Makes("on_fit_start"))
+    module = Notes()
+    make_trainer(tmp_path, LearningRateScheduler(Cosine())).fit(module)
+    assert module.hooks == ["setup", "train_dataloader", "on_fit_start"]

@@ -151,7 +151,7 @@ def test_what_ctrl_c_leaves_at_the_end_of_a_fit_is_told(tmp_path: Path, monkeypa
 
     pressing = threading.Thread(target=press)
     monkeypatch.setattr(Tiny, "on_train_end", lambda self: pressing.start(), raising=False)
-    before, begin = signal.getsignal(signal.SIGINT), time.monotonic()
+    before, begin = signal.signal(signal.SIGINT, signal.default_int_handler), time.monotonic()
     with pytest.raises(SystemExit), pytest.warns(UserWarning, match="rest is kept") as told:
         make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker).fit(Tiny())
     signal.signal(signal.SIGINT, before)
