@@ -182,7 +182,8 @@ def pick_target(
         return fresh
     if earlier.uri.rstrip("/") != masked(uri).rstrip("/"):  # http://h:5000/ is http://h:5000
         return replace(fresh, elsewhere=True)
-    here = replace(fresh, experiment=earlier.experiment, experiment_id=earlier.experiment_id)
+    known = None if number else earlier.experiment  # an id holds whatever the experiment is called by now
+    here = replace(fresh, experiment=known, experiment_id=earlier.experiment_id)
     return replace(here, run_id=earlier.run_id, token=earlier.token, resume=True)
 
 
