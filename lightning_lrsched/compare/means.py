@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from lightning_lrsched.compare.ends import best_end
 from lightning_lrsched.compare.goal import Goal
+from lightning_lrsched.compare.plans import plan_of
 from lightning_lrsched.compare.runs import RunRecord
 from lightning_lrsched.compare.seeds import counted, plans
 from lightning_lrsched.compare.store import CompareError
@@ -161,13 +162,26 @@ def _by_seed(runs: Sequence[RunRecord], values: Values) -> dict[str, float]:
 def plan_names(groups: Sequence[Sequence[RunRecord]]) -> list[str]:
     """Return a name for each plan: what the names of its runs have in common, else the plan in words.
 
-    Plans whose runs have the same names are told apart by their words.
+    Plans whose runs have the same names are told apart by their words, and those of the same words by what else they
+    have.
     """
     shared = [_shared_name(group) for group in groups]
-    return [
+    names = [
         name if name and shared.count(name) == 1 else _in_words(group)
         for name, group in zip(shared, groups, strict=True)
     ]
+    for name in {name for name in names if names.count(name) > 1}:
+        alike = [at for at, other in enumerate(names) if other == name]
+        for at, more in zip(alike, _differences([groups[at][0] for at in alike]), strict=True):
+            names[at] = ", ".join([name, *more])
+    return names
+
+
+def _differences(records: Sequence[RunRecord]) -> list[list[str]]:
+    """Return what the plan of each run has that is not the same in all of them."""
+    plans_of = [dict(plan_of(record.params or {})) for record in records]
+    keys = [key for key in sorted(set().union(*plans_of)) if len({plan.get(key) for plan in plans_of}) > 1]
+    return [[f"{key} {plan[key]}" for key in keys if key in plan] for plan in plans_of]
 
 
 def _shared_name(group: Sequence[RunRecord]) -> str:

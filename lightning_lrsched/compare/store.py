@@ -9,6 +9,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from lightning_lrsched.masking import masked
+from lightning_lrsched.sqlite_uri import absolute_sqlite
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +54,7 @@ def default_uri(environ: Mapping[str, str] = os.environ, folder: Path | None = N
     if uri := environ.get("MLFLOW_TRACKING_URI"):
         return uri
     if ((folder or Path.cwd()) / "mlflow.db").is_file():
-        return f"sqlite:///{(folder or Path.cwd()) / 'mlflow.db'}"  # whole: MLflow keeps open files by name
+        return absolute_sqlite("sqlite:///mlflow.db", folder)  # whole: MLflow keeps open files by name
     raise CompareError(
         "where are the runs? MLFLOW_TRACKING_URI is not set and this folder has no mlflow.db. Pass, for example, "
         "--tracking-uri sqlite:////path/to/mlflow.db or --tracking-uri http://127.0.0.1:5000"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lightning_lrsched.configs import ConfigError
 from lightning_lrsched.masking import masked
+from lightning_lrsched.sqlite_uri import absolute_sqlite
 from lightning_lrsched.sweep.combinations import Combination
 from lightning_lrsched.sweep.trained import Trained, forget
 from lightning_lrsched.tracking.mlflow_client import is_final
@@ -81,9 +82,7 @@ def tracking_uri(given: str | None) -> str:
 
     The path of a sqlite file is made absolute: MLflow keeps open files by their name, whatever the folder is by then.
     """
-    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    scheme, _, path = uri.partition("sqlite:///")
-    return uri if scheme or not path else f"sqlite:///{Path(path).absolute()}"
+    return absolute_sqlite(given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
 
 
 def finished_runs(uri: str, experiment: str, fingerprint: str) -> dict[str, "Run"]:

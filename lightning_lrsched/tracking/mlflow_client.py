@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_lrsched.masking import masked
+from lightning_lrsched.sqlite_uri import is_sqlite
 from lightning_lrsched.tracking.background import collect_now, seldom_collected
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _alone_with(tracking_uri: str) -> Iterator[None]:
 
     A second process that looks at the file meanwhile can break that off in the middle, and no later one mends it.
     """
-    if not tracking_uri.startswith("sqlite:"):
+    if not is_sqlite(tracking_uri):
         yield
         return
     import fcntl  # not there on Windows

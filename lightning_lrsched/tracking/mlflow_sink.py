@@ -15,7 +15,7 @@ from lightning_lrsched.tracking.sink import Point
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_SQL = ("sqlite:", "postgresql", "mysql", "mssql")
+_SQL = ("sqlite", "postgresql", "mysql", "mssql")
 _LONGEST_PARAM = 6000
 _LONGEST_TAG = 8000
 _AT_ONCE = 100

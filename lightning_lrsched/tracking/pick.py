@@ -1,7 +1,6 @@
 """Which run to write to: the trainer's own MLFlowLogger's, one that the user has open, an earlier one, or a new one."""
 
 import os
-import re
 import sys
 import time
 import uuid
@@ -11,9 +10,10 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from lightning_lrsched.masking import masked
+from lightning_lrsched.sqlite_uri import absolute_sqlite, is_sqlite
 from lightning_lrsched.tracking.last_fit import Fit, last_fit, note_last_fit
 from lightning_lrsched.tracking.late_sink import LateSink
 from lightning_lrsched.tracking.mlflow_client import context_tags, is_final, open_client
@@ -27,7 +27,6 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
 _STORES = ("", "file", "http", "https", "databricks", "sqlite", "postgresql", "mysql", "mssql")
 _NO_PATHS = ("databricks", "databricks-uc", "uc")  # what MLflow takes for a store without a scheme
-_READ_AS_URL = re.compile(r"%(?=[0-9A-Fa-f]{2})|\?")  # what SQLAlchemy does not take for a letter of a file's name
 TOKEN = "lrsched.fit"
 RESUMED_FROM = "lrsched.resumed_from"
 PARENT = "mlflow.parentRunId"  # by it MLflow shows a run as the child of another
@@ -183,7 +182,8 @@ def pick_target(
         return fresh
     if earlier.uri.rstrip("/") != masked(uri).rstrip("/"):  # http://h:5000/ is http://h:5000
         return replace(fresh, elsewhere=True)
-    here = replace(fresh, experiment=earlier.experiment, experiment_id=earlier.experiment_id)
+    known = None if number else earlier.experiment  # an id holds whatever the experiment is called by now
+    here = replace(fresh, experiment=known, experiment_id=earlier.experiment_id)
     return replace(here, run_id=earlier.run_id, token=earlier.token, resume=True)
 
 
@@ -302,12 +302,8 @@ def _absolute(uri: str) -> str:
 
     It is opened later, MLflow keeps open files by name, and a replay may be started in another folder.
     """
-    scheme, found, path = uri.partition("sqlite:///")
-    if found and not scheme:
-        if path.startswith(("/", ":memory:", "file:")):
-            return uri
-        here = _READ_AS_URL.sub(lambda sign: quote(sign[0]), str(Path.cwd()))
-        return f"sqlite:///{Path(here, path)}"
+    if is_sqlite(uri):
+        return absolute_sqlite(uri)
     if uri.startswith("file:") and not uri.startswith("file:/"):
         return f"file:{Path(uri.removeprefix('file:')).absolute()}"
     return uri if ":" in uri or uri in _NO_PATHS else str(Path(uri).absolute())

@@ -115,7 +115,7 @@ class Session:
         within = f" in {timeout:g} s (flush_timeout)" if late else ""
         message = f"MLflow has not taken everything{within}: {reason}."
         folder = None if self._spool is None else self._spool.folder
-        removed = folder is not None and not folder.exists()
+        removed = folder is not None and _is_removed(folder)
         if removed:
             message += " Somebody has removed the spool: what MLflow has not taken is lost"
             folder = None
@@ -229,6 +229,17 @@ class Session:
 def spool_parent(root: str | Path) -> Path:
     """Return the folder of the spools in a training's folder; in the working directory where that is remote."""
     return (Path.cwd() if "://" in str(root) else Path(root).absolute()) / FOLDER
+
+
+def _is_removed(folder: Path) -> bool:
+    """Return whether a folder is not there any more. Of a disk that does not answer nobody knows that."""
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _order(fit: Fit) -> tuple[int, str]:

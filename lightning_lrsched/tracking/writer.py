@@ -125,23 +125,24 @@ class Writer:
         An exception that comes meanwhile, such as that of ctrl-C, ends the waiting.
         """
         self._status = status
-        self.journal.append(note(**{"is": "end", "status": status}))
-        self.journal.close()
-        self._deadline = time.monotonic() + timeout
-        self._closing.set()
-        self._awake.set()
         try:
+            self.journal.append(note(**{"is": "end", "status": status}))
+            self.journal.close()
+            self._deadline = time.monotonic() + timeout
+            self._closing.set()
+            self._awake.set()
             for thread in self._threads:
                 thread.join(max(0.0, self._deadline - time.monotonic()) + 0.1)
         finally:
             self._deadline = time.monotonic()
+            self._closing.set()
             self._leave()
         return self.done
 
     def _leave(self) -> None:
         """Remove the spool if all arrived; else leave it to a replay as soon as no thread uses it."""
-        left = self._jobs or self._lost_jobs or self.journal.dropped
-        self.done = self._delivered and self._concluded and not left
+        over = self._delivered and self._concluded  # from here on no thread adds a job
+        self.done = over and not (self._jobs or self._lost_jobs or self.journal.dropped)
         if self._spool is not None and self.done:
             self._spool.remove()
         elif self._spool is not None:

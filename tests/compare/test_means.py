@@ -191,3 +191,20 @@ def test_plans_whose_runs_have_the_same_names_are_told_apart() -> None:
     assert "plan 1: Step, lr 0.1 (mean of 3)" in page
     with pytest.raises(CompareError, match=r"2 plans .* There are: 'Step, lr 0.1', 'SGDR, lr 0.1'"):
         mean_rows(runs, GOAL, "digits")
+
+
+def test_plans_of_the_same_words_are_told_apart_by_what_else_they_have() -> None:
+    """The tracker's own names of runs say nothing."""
+    runs = [
+        replace(each, name=f"fit-{at}", params={**(each.params or {}), **more})
+        for more, some in (
+            ({}, STEP[:2]),
+            ({"schedule/cooldown": "Linear()"}, [run("", "Step", at, 0.2) for at in (0, 1)]),
+        )
+        for at, each in enumerate(some)
+    ]
+    runs = [replace(each, run_id=str(at)) for at, each in enumerate(runs)]
+    names = ["Step, lr 0.1, cooldown Linear()", "Step, lr 0.1"]
+    assert [row.name for row in mean_rows(runs, GOAL)] == names
+    for name in names:
+        assert [row.best_apart is None for row in mean_rows(runs, GOAL, name)] == [name == each for each in names]

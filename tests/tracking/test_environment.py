@@ -100,6 +100,17 @@ def test_a_fit_is_resumed_in_its_run_however_its_experiment_is_named(
     assert only_run(uri).info.experiment_id == study
 
 
+def test_the_experiment_of_an_id_may_have_another_name_by_now(uri: str, tmp_path: Path, study: str) -> None:
+    path = stopped(tmp_path, MLflowTracker())
+    client = MlflowClient(uri)
+    client.delete_run(only_run(uri).info.run_id)
+    client.rename_experiment(study, "renamed")
+    with pytest.warns(UserWarning, match="is not in sqlite:.* any more: a new one begins"):
+        train(tmp_path, MLflowTracker(), ckpt_path=path)
+    assert experiment_of(uri, only_run(uri)) == "renamed"
+    assert client.get_experiment_by_name("study") is None
+
+
 def test_a_run_that_was_never_opened_is_opened_by_the_replay(
     uri: str, tmp_path: Path, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

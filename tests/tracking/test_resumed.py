@@ -202,8 +202,15 @@ def test_a_resume_into_another_store_is_told(uri: str, tmp_path: Path) -> None:
     assert tracker.run_id != first
 
 
-@pytest.mark.parametrize(("before", "after"), [("http://h:1", "http://h:1/"), ("http://h:1/", "http://h:1")])
-def test_a_server_is_the_same_one_with_a_slash_behind_it(before: str, after: str) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("http://h:1", "http://h:1/"),
+        ("http://h:1/", "http://h:1"),
+        ("sqlite:////data/mlflow.db", "sqlite:////data//mlflow.db"),
+    ],
+)
+def test_a_store_is_the_same_one_with_a_slash_more(before: str, after: str) -> None:
     earlier = Earlier("0123", "token", before, "study")
     target = pick_target((), after, "study", None, earlier)
     assert (target.run_id, target.resume, target.elsewhere) == ("0123", True, False)

@@ -110,6 +110,31 @@ def test_a_spool_that_is_removed_during_a_fit_is_told(uri: str, tmp_path: Path) 
     assert tracker.left == Left(None, lost=True)
 
 
+def test_a_disk_that_goes_away_under_the_spool_ends_no_fit(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a share of a network does whose server is gone: what lies there has not been removed."""
+    stat = Path.stat
+
+    def stale(path: Path, **given: Any) -> os.stat_result:
+        if "lrsched_spool" in path.parts:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return stat(path, **given)
+
+    class Goes(Callback):
+        def on_train_end(self, *_: object) -> None:
+            monkeypatch.setattr(Path, "stat", stale)
+
+    tracker, module = MLflowTracker(uri, flush_timeout=0.5), Tiny()
+    with pytest.warns(UserWarning, match="Stale file handle") as told:
+        make_trainer(tmp_path, LearningRateScheduler(SGDR(5)), tracker, Goes()).fit(module)
+    monkeypatch.undo()
+    assert module.batches == 20
+    (spool,) = (tmp_path / "lrsched_spool").iterdir()
+    assert tracker.left == Left(spool, lost=False)
+    assert f"The rest is kept in {spool}. Deliver it with: lrsched replay {spool}" in str(told[-1].message)
+
+
 def test_a_spool_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_spool(tmp_path)
     made.release()

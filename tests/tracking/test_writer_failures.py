@@ -96,6 +96,24 @@ def test_closing_waits_no_longer_than_it_is_told(spool: Spool | None) -> None:
     sink.released.set()
 
 
+def test_ctrl_c_before_the_waiting_begins_leaves_the_spool_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last write may take long on a disk in the network."""
+
+    def pressed(record: bytes) -> None:
+        raise KeyboardInterrupt
+
+    spool = make_spool(tmp_path)
+    made = make_writer(Keeps(), spool)
+    record_steps_of(made, 10)
+    monkeypatch.setattr(made.journal, "append", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        made.close(10, "FINISHED")
+    assert not made.done
+    Spool.open(spool.folder, patience=10).release()
+
+
 def test_recording_does_not_wait_for_a_sink_that_hangs(spool: Spool | None) -> None:
     sink = Hangs()
     made = make_writer(sink, spool)
