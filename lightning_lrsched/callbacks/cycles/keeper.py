@@ -109,7 +109,9 @@ class CycleKeeper:
         ledger, folder = self.ledger, self.folder
         if not ledger.begun:
             ledger.running = KeptCycle(source.last)
-        ledger.reopen(source.last, ended=source.ended)
+        place = self.place
+        before = place.cycle if place is not None and place.steps == source.counter.real_steps else None
+        ledger.reopen(source.last, ended=source.ended, before=before)
         content: Mapping[str, Any] = {}
         gone: set[str] = set()
         if trainer.is_global_zero:
