@@ -204,6 +204,7 @@ class PlannedScheduler(RealStepScheduler):
         super().__init__(optimizer, description)
         self.tracks = tuple(tracks)
         self.began_with = len(optimizer.param_groups)
+        self._own = {name for group in optimizer.param_groups for name in group}  # before any state was restored
 
     @property
     def timeline(self) -> Timeline:
@@ -235,7 +236,7 @@ class PlannedScheduler(RealStepScheduler):
             if index < self.began_with:
                 allowed = f"at most the base lr {base:g} of parameter group {groups[index].get('name', index)!r}"
                 raise refusal("eta_min", floor, allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
-        give_back(groups, {"lr", *(track.key for track in self.tracks)})
+        give_back(groups, {"lr", *(track.key for track in self.tracks)}, self._own)
         super().arm(real_steps)
 
     def state_dict(self) -> dict[str, Any]:

@@ -281,6 +281,18 @@ def test_what_the_new_plan_does_not_schedule_is_as_it_was_given(tmp_path: Path, 
     assert trainer.optimizers[0].param_groups[0][key] == configure(module).param_groups[0][key]
 
 
+def test_an_initial_value_that_the_optimizer_brings_is_left_alone(tmp_path: Path) -> None:
+    def configure(module: Tiny) -> SGD:
+        group = {"params": list(module.parameters()), "weight_decay": 0.2, "initial_weight_decay": 0.1}
+        return SGD([group], lr=LR)
+
+    path = saved(tmp_path, LearningRateScheduler(Cosine(), total_steps=20), module=Tiny(configure))
+    trainer = make_trainer(tmp_path, LearningRateScheduler(Cosine(), total_steps=20))
+    trainer.fit(Tiny(configure), ckpt_path=path)
+    group = trainer.optimizers[0].param_groups[0]
+    assert (group["weight_decay"], group["initial_weight_decay"]) == (0.2, 0.1)
+
+
 def test_a_plan_that_does_not_depend_on_the_length_resumes_silently(tmp_path: Path, stranger: Stranger) -> None:
     plan: dict[str, Any] = {"main": Cosine(50), "warmup": 3, "total_steps": 100}
     path = saved(tmp_path, LearningRateScheduler(**plan))
