@@ -1,6 +1,7 @@
 """A resume that is not of the same run says so: another plan, another length, another scheduler's state."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,7 @@ def test_a_changed_scheduler_of_the_module_can_be_refused(tmp_path: Path) -> Non
     assert module.batches == 0
 
 
+@pytest.mark.parametrize("main", [Cosine(), TorchScheduler(partial(StepLR, step_size=3))], ids=["planned", "driven"])
 @pytest.mark.parametrize(
     ("configure", "key"),
     [
@@ -272,11 +274,13 @@ def test_a_changed_scheduler_of_the_module_can_be_refused(tmp_path: Path) -> Non
         pytest.param(lambda module: SGD(module.parameters(), lr=LR, weight_decay=0.1), "weight_decay", id="decay"),
     ],
 )
-def test_what_the_new_plan_does_not_schedule_is_as_it_was_given(tmp_path: Path, configure: Any, key: str) -> None:
+def test_what_the_new_plan_does_not_schedule_is_as_it_was_given(
+    tmp_path: Path, main: Any, configure: Any, key: str
+) -> None:
     before = Plan(OneCycle(cycle_momentum=key != "weight_decay"), others={"weight_decay": Linear(end_factor=3.0)})
     path = saved(tmp_path, LearningRateScheduler(before, total_steps=20), module=Tiny(configure))
-    trainer, module = make_trainer(tmp_path, LearningRateScheduler(Cosine())), Tiny(configure)
-    with pytest.warns(UserWarning, match=r"main: OneCycle.* -> Cosine"):
+    trainer, module = make_trainer(tmp_path, LearningRateScheduler(main)), Tiny(configure)
+    with pytest.warns(UserWarning, match=r"main: OneCycle.* -> "):
         trainer.fit(module, ckpt_path=path)
     assert trainer.optimizers[0].param_groups[0][key] == configure(module).param_groups[0][key]
 
