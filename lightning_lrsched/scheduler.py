@@ -43,6 +43,7 @@ class RealStepScheduler(LRScheduler):
         self.optimizer = optimizer
         self.description = description
         self.configured = self.base_lrs
+        self._own = {name for group in optimizer.param_groups for name in group}  # before any state was restored
         self.real_steps = 0
         self.restored: dict[str, Any] | None = None
         self.observers: list[Observer] = []
@@ -65,6 +66,11 @@ class RealStepScheduler(LRScheduler):
         return [float(group.get("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
 
     @property
+    def scheduled(self) -> set[str]:
+        """What is written besides the lr, from base values of its own."""
+        return set()
+
+    @property
     def armed(self) -> bool:
         """Whether the lr of this optimizer is written here."""
         return bool(self._hooks) and self._writes
@@ -77,6 +83,7 @@ class RealStepScheduler(LRScheduler):
         """
         self._remove_hooks()
         self._hooks = hook_steps(self.optimizer, self._before_step, self._after_step)
+        give_back(self.optimizer.param_groups, {"lr", *self.scheduled}, self._own)
         self.started = True
         self.real_steps = real_steps
         self._known = -1
@@ -210,6 +217,11 @@ class PlannedScheduler(RealStepScheduler):
         """The main schedule's timeline."""
         return self.tracks[0].timeline
 
+    @property
+    def scheduled(self) -> set[str]:
+        """What the tracks write."""
+        return {track.key for track in self.tracks}
+
     def replan(self, tracks: Sequence[Track], description: dict[str, Any]) -> None:
         """Follow other timelines from the next `arm` on."""
         self.tracks = tuple(tracks)
@@ -235,7 +247,6 @@ class PlannedScheduler(RealStepScheduler):
             if index < self.began_with:
                 allowed = f"at most the base lr {base:g} of parameter group {groups[index].get('name', index)!r}"
                 raise refusal("eta_min", floor, allowed, f"eta_min={base / 100:g} or eta_min_ratio=0.01")
-        give_back(groups, {"lr", *(track.key for track in self.tracks)})
         super().arm(real_steps)
 
     def state_dict(self) -> dict[str, Any]:

@@ -174,10 +174,16 @@ def write_value(group: Group, key: str, value: float) -> None:
         group["betas"] = (value, *group["betas"][1:])
 
 
-def give_back(groups: list[Group], scheduled: set[str]) -> None:
-    """Give values that another plan has scheduled, and none does now, back what the groups were given."""
+def give_back(groups: list[Group], scheduled: set[str], own: set[str]) -> None:
+    """Give values that another plan has scheduled, and none does now, back what the groups were given.
+
+    Args:
+        groups: the groups, with what a checkpoint brought.
+        scheduled: the values that have a schedule now.
+        own: what the groups held before: an ``initial_...`` among it is somebody else's.
+    """
     for group in groups:
-        for name in [name for name in group if name.startswith("initial_")]:
+        for name in [name for name in group if name.startswith("initial_") and name not in own]:
             key = name.removeprefix("initial_")
             if key not in scheduled and (key in group or (key == "momentum" and "betas" in group)):
                 write_value(group, key, group.pop(name))

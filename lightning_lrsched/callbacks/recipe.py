@@ -7,7 +7,6 @@ from typing import Any
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 import lightning_lrsched.schedules as planned_schedules
 from lightning_lrsched.callbacks.trainer_access import fed_by_callback
@@ -137,11 +136,11 @@ class Recipe:
             written = describe_part(self.main) if isinstance(self.main, Plateau) else repr(self.main)
             return self.main.attach(optimizer, run, self.warmup, self.describe(run, written))
         name = type(own.scheduler).__name__
-        if not isinstance(own.scheduler, LRScheduler):
+        if not hasattr(own.scheduler, "get_last_lr"):
             raise ValueError(
-                f"{name} from configure_optimizers is no torch.optim.lr_scheduler.LRScheduler, so it can get no warmup "
-                "in front: use one of its own. Or return the optimizer alone, and give a main schedule, for example "
-                "LearningRateScheduler(Cosine(), warmup='5%')"
+                f"{name} from configure_optimizers is no torch.optim.lr_scheduler.LRScheduler and has no get_last_lr, "
+                "so it can get no warmup in front: use one of its own. Or return the optimizer alone, and give a main "
+                "schedule, for example LearningRateScheduler(Cosine(), warmup='5%')"
             )
         if self.plan.cooldown is not None or self.update == "epoch" or self.warmup is None or self.groups:
             raise ValueError(

@@ -106,8 +106,8 @@ class SnapshotEnsemble(pl.LightningModule):
         if self.average == "logits":
             return outputs.mean(0)
         batch = args[0] if args else None
-        of_batch = isinstance(batch, Tensor) and batch.dim() > 1 and outputs.dim() == 2
-        if of_batch or outputs[0].shape[self.dim : self.dim + 1 or None] == (1,):
+        of_batch = isinstance(batch, Tensor) and batch.dim() > 1 and outputs.shape[1:] == batch.shape[:1]
+        if of_batch or outputs.dim() == 1 or outputs[0].shape[self.dim : self.dim + 1 or None] == (1,):
             raise EnsembleError(
                 f"{type(self._last).__name__} returns one value for each example, and probabilities need one for each "
                 "class. For regression and for a single logit average the outputs: average='logits', --average logits"
@@ -130,7 +130,12 @@ class SnapshotEnsemble(pl.LightningModule):
         return output.exp() if self.average == "probabilities" else output
 
     def configure_optimizers(self) -> None:
-        """Return nothing: an ensemble is not trained."""
+        """Refuse: an ensemble is not trained.
+
+        Raises:
+            EnsembleError: always.
+        """
+        raise EnsembleError(f"a SnapshotEnsemble is not trained. Fit a {type(self._last).__name__} instead")
 
     def __getattr__(self, name: str) -> Any:
         """Return what the last member has and the ensemble has not: a setting, a loss; a method, as the ensemble's."""

@@ -83,11 +83,12 @@ class Sometimes(Tiny):
             self.log("val_fid", self.score(self.trainer.global_step))
 
 
+@pytest.mark.parametrize("keep", ["both", "end"])
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_validation_that_leaves_the_metric_out_judges_nothing(tmp_path: Path, resumed: bool) -> None:
+def test_a_validation_that_leaves_the_metric_out_judges_nothing(tmp_path: Path, resumed: bool, keep: str) -> None:
     def parts() -> list[Any]:
         start.TOLD.clear()
-        return [LearningRateScheduler(SGDR("2ep")), CycleCheckpoint("val_fid", dirpath=tmp_path / "cycles")]
+        return [LearningRateScheduler(SGDR("2ep")), CycleCheckpoint("val_fid", dirpath=tmp_path / "cycles", keep=keep)]
 
     chain, saved = parts(), None
     if resumed:
@@ -100,5 +101,6 @@ def test_a_validation_that_leaves_the_metric_out_judges_nothing(tmp_path: Path, 
     with pytest.warns(UserWarning, match="this validation has not logged val_fid, so it judges no weights"):
         trainer.fit(Sometimes(), loader(5), ckpt_path=saved)
     rows = chain[1].finished_cycles
-    assert [(row.best.step, row.end.step, row.end.score) for row in rows] == [(5, 10, None), (15, 20, None)]
-    assert [row.best.score for row in rows] == pytest.approx([wavy(5), wavy(15)])
+    assert [(row.end.step, row.end.score) for row in rows] == [(10, None), (20, None)]
+    best = [(row.best.step, row.best.score) for row in rows if row.best]
+    assert best == ([] if keep == "end" else [(5, pytest.approx(wavy(5))), (15, pytest.approx(wavy(15)))])

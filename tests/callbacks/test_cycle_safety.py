@@ -214,6 +214,16 @@ def test_the_end_of_a_cycle_inside_a_batch_is_kept(tmp_path: Path, monitor: str 
     assert [weight_in(end.path) for end in ends if end] == [module.after[end.step - 1] for end in ends if end]
 
 
+@pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual", "ignore:You're resuming", "ignore:.*not empty")
+def test_a_resume_counts_cycles_that_ended_inside_the_batch_before(tmp_path: Path) -> None:
+    for resumed in (None, tmp_path / "step=9.ckpt"):  # it is saved before the ends of its batch are kept
+        last = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=9)
+        checkpoint = CycleCheckpoint(dirpath=tmp_path / "cycles", every=1)
+        make_trainer(tmp_path, last, checkpoint, max_epochs=1).fit(ByHand(), loader(5), ckpt_path=resumed)
+        ends = [(row.cycle, row.end and row.end.step) for row in checkpoint.finished_cycles]
+        assert ends[-7:] == [(step - 1, step) for step in range(9, 16)]
+
+
 def test_names_follow_the_template(tmp_path: Path) -> None:
     checkpoint = CycleCheckpoint("val_loss", keep="best", filename="{cycle:02d}-{val_loss:.2f}")
     fit(tmp_path, checkpoint, module=Tiny(score=lambda step: step / 100))

@@ -1,6 +1,7 @@
 """A resume that is not of the same run says so: another plan, another length, another scheduler's state."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,7 @@ def test_a_changed_scheduler_of_the_module_can_be_refused(tmp_path: Path) -> Non
     assert module.batches == 0
 
 
+@pytest.mark.parametrize("main", [Cosine(), TorchScheduler(partial(StepLR, step_size=3))], ids=["planned", "driven"])
 @pytest.mark.parametrize(
     ("configure", "key"),
     [
@@ -272,13 +274,27 @@ def test_a_changed_scheduler_of_the_module_can_be_refused(tmp_path: Path) -> Non
         pytest.param(lambda module: SGD(module.parameters(), lr=LR, weight_decay=0.1), "weight_decay", id="decay"),
     ],
 )
-def test_what_the_new_plan_does_not_schedule_is_as_it_was_given(tmp_path: Path, configure: Any, key: str) -> None:
+def test_what_the_new_plan_does_not_schedule_is_as_it_was_given(
+    tmp_path: Path, main: Any, configure: Any, key: str
+) -> None:
     before = Plan(OneCycle(cycle_momentum=key != "weight_decay"), others={"weight_decay": Linear(end_factor=3.0)})
     path = saved(tmp_path, LearningRateScheduler(before, total_steps=20), module=Tiny(configure))
-    trainer, module = make_trainer(tmp_path, LearningRateScheduler(Cosine())), Tiny(configure)
-    with pytest.warns(UserWarning, match=r"main: OneCycle.* -> Cosine"):
+    trainer, module = make_trainer(tmp_path, LearningRateScheduler(main)), Tiny(configure)
+    with pytest.warns(UserWarning, match=r"main: OneCycle.* -> "):
         trainer.fit(module, ckpt_path=path)
     assert trainer.optimizers[0].param_groups[0][key] == configure(module).param_groups[0][key]
+
+
+def test_an_initial_value_that_the_optimizer_brings_is_left_alone(tmp_path: Path) -> None:
+    def configure(module: Tiny) -> SGD:
+        group = {"params": list(module.parameters()), "weight_decay": 0.2, "initial_weight_decay": 0.1}
+        return SGD([group], lr=LR)
+
+    path = saved(tmp_path, LearningRateScheduler(Cosine(), total_steps=20), module=Tiny(configure))
+    trainer = make_trainer(tmp_path, LearningRateScheduler(Cosine(), total_steps=20))
+    trainer.fit(Tiny(configure), ckpt_path=path)
+    group = trainer.optimizers[0].param_groups[0]
+    assert (group["weight_decay"], group["initial_weight_decay"]) == (0.2, 0.1)
 
 
 def test_a_plan_that_does_not_depend_on_the_length_resumes_silently(tmp_path: Path, stranger: Stranger) -> None:

@@ -282,3 +282,28 @@ def test_a_scheduler_that_is_not_of_torch_gets_no_warmup_and_a_plain_message(tmp
     with pytest.raises(MisconfigurationException, match=message):
         make_trainer(tmp_path, LearningRateScheduler(warmup=3)).fit(module)
     assert module.batches == 0
+
+
+class Halving(Foreign):
+    """A scheduler that is made as torch's are, without their base class."""
+
+    last_epoch = 0
+
+    def step(self, epoch: int | None = None) -> None:
+        self.last_epoch += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = LR / 2**self.last_epoch
+
+    def get_last_lr(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+
+def test_a_scheduler_that_is_made_as_those_of_torch_gets_a_warmup(tmp_path: Path) -> None:
+    class StepsHalving(StepsForeign):
+        def configure_optimizers(self) -> Any:
+            optimizer = SGD(self.parameters(), lr=LR)
+            return [optimizer], [{"scheduler": Halving(optimizer), "interval": "step"}]
+
+    stranger = Stranger()
+    make_trainer(tmp_path, LearningRateScheduler(warmup=2), stranger, max_epochs=1).fit(StepsHalving(), loader(5))
+    assert stranger.group() == pytest.approx([LR / 3, LR / 1.5, LR, LR / 2, LR / 4])

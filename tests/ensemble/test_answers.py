@@ -30,9 +30,15 @@ class Answers(Net):
 
     def forward(self, x: torch.Tensor) -> Any:
         logits = super().forward(x)
-        return {"column": logits[:, :1], "value": logits[:, 0], "dict": {"logits": logits}, "tuple": (logits, x)}[
-            self.answer
-        ]
+        return {
+            "column": logits[:, :1],
+            "value": logits[:, 0],
+            "number": logits.sum(),
+            "pooled": logits.mean(0),
+            "squeezed": logits[:1].squeeze(),
+            "dict": {"logits": logits},
+            "tuple": (logits, x),
+        }[self.answer]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +46,7 @@ class Answers(Net):
     [
         ("column", "probabilities", "one value for each example, .* average='logits'"),
         ("value", "probabilities", "one value for each example, .* average='logits'"),
+        ("number", "probabilities", "one value for each example, .* average='logits'"),
         ("dict", "logits", r"Answers\.forward returns a dict, and only a tensor can be averaged"),
         ("tuple", "probabilities", r"Answers\.forward returns a tuple, and only a tensor can be averaged"),
     ],
@@ -51,6 +58,21 @@ def test_an_answer_that_cannot_be_averaged_so_is_refused(
     ensemble = SnapshotEnsemble.from_checkpoints(kept, Answers, average=average)
     with pytest.raises(EnsembleError, match=told):
         ensemble(inputs())
+
+
+@pytest.mark.parametrize("answer", ["pooled", "squeezed"])
+def test_the_classes_of_a_single_example_have_probabilities(
+    kept: CycleCheckpoint, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(Answers, "answer", answer)
+    ensemble = SnapshotEnsemble.from_checkpoints(kept, Answers)
+    assert ensemble(inputs()).exp().sum().item() == pytest.approx(1.0)
+
+
+def test_an_ensemble_is_not_trained(kept: CycleCheckpoint, tmp_path: Path) -> None:
+    ensemble = SnapshotEnsemble.from_checkpoints(kept, Net)
+    with pytest.raises(EnsembleError, match="is not trained"):
+        make_trainer(tmp_path, max_epochs=1).fit(ensemble, *data())
 
 
 @pytest.mark.parametrize("answer", ["column", "value"])

@@ -56,6 +56,7 @@ class CycleKeeper:
         self.run = ""
         self.place: Place | None = None
         self.due = False
+        self.measured = False  # whether a validation of the run has logged the metric
         self.unjudged: Kept | None = None
         self._list = ""
         self._list_failed = False
@@ -80,6 +81,7 @@ class CycleKeeper:
         self.ledger.begin()
         self.folder.leftovers.clear()
         self.run, self.place, self.due, self.unjudged, self._list = "", None, False, None, ""
+        self.measured = False
         self._lost, self._pending, self._spared, self._landing = {}, {}, {}, None
 
     def check(self, trainer: pl.Trainer, *, restored: bool) -> None:
@@ -109,7 +111,9 @@ class CycleKeeper:
         ledger, folder = self.ledger, self.folder
         if not ledger.begun:
             ledger.running = KeptCycle(source.last)
-        ledger.reopen(source.last, ended=source.ended)
+        place = self.place
+        before = place.cycle if place is not None and place.steps == source.counter.real_steps else None
+        ledger.reopen(source.last, ended=source.ended, before=before)
         content: Mapping[str, Any] = {}
         gone: set[str] = set()
         if trainer.is_global_zero:
@@ -236,6 +240,7 @@ class CycleKeeper:
             "list": self._list,
             "place": None if self.place is None else list(self.place),
             "due": False,
+            "measured": self.measured,
             "unjudged": None,
         }
 
@@ -245,7 +250,7 @@ class CycleKeeper:
         self.ledger.restore(state)
         self.run, self._list = state["run"], state["list"]
         self.place = None if state["place"] is None else Place(*state["place"])
-        self.due = state["due"]
+        self.due, self.measured = state["due"], state.get("measured", False)
         self.unjudged = None if state["unjudged"] is None else Kept(**state["unjudged"])
 
     def _take_back(self, path: str, failure: str, before: dict[str, Any]) -> list[str]:

@@ -155,7 +155,7 @@ class Ledger:
         self.running = KeptCycle(self.running.cycle + 1)
         return paths
 
-    def reopen(self, cycle: int, *, ended: bool = False) -> None:
+    def reopen(self, cycle: int, *, ended: bool = False, before: int | None = None) -> None:
         """Go on with a cycle: one that a fit before has closed, being its last, is taken up again.
 
         A plan that was changed for a resume may count the cycles before it otherwise. Then the latest one goes on, or
@@ -164,9 +164,11 @@ class Ledger:
         Args:
             cycle: its number in the plan.
             ended: whether the present weights are its end.
+            before: its number in the plan of the fit before; None where that is unknown, and taken for the same.
         """
         there = bool(self.running.files)
-        if cycle + self.shift - self.running.cycle not in ((0, 1) if there else (-1, 0, 1)):
+        next_to = (0, 1) if there else (-1, 0, 1)
+        if before not in (None, cycle) and cycle + self.shift - self.running.cycle not in next_to:
             latest = self.running.cycle if there else self.running.cycle - 1
             over = self.running.end is not None if there else not self.finished or self.finished[-1].complete
             self.shift = latest + (over and not ended) - cycle

@@ -123,7 +123,7 @@ class CycleWatch:
         score = self._score(metrics)
         if score is not None:
             self._judge(score, metrics)
-        elif self._latest is not None or any(kept.score is not None for kept in self._keeper.ledger.all()):
+        elif self._keeper.measured:
             tell_left_out(str(self._monitor))
             self._end_if_ended()
         else:
@@ -204,7 +204,7 @@ class CycleWatch:
         trainer, source, keeper = self._trainer, self._source, self._keeper
         keeper.land(trainer)
         ledger, step = keeper.ledger, source.counter.real_steps
-        self._latest = (step, score, metrics)
+        self._latest, keeper.measured = (step, score, metrics), True
         ledger.measure(step, score, metrics)
         best, end = ledger.wins(score), source.ended and ledger.wants_end(step)
         if best or end:
