@@ -51,8 +51,8 @@ class Stretch:
         self.cycle = 0
 
 
-def delivered(spool: Any, thinning: Thinning = SHARED) -> dict[str, list[tuple[int, float]]]:
-    sink = Keeps()
+def delivered(spool: Any, thinning: Thinning = SHARED, sink: Keeps | None = None) -> dict[str, list[tuple[int, float]]]:
+    sink = Keeps() if sink is None else sink
     delivery = Delivery(sink, spool, None, thinning, {})
     delivery.run()
     delivery.finish()
@@ -150,12 +150,7 @@ def test_a_delivery_that_is_killed_anywhere_and_begun_again_draws_the_same(
         for _ in range(stop % 7 + 1):
             delivery._expand() or delivery._load() or delivery._next_segment()
             delivery.push()
-    delivery = Delivery(sink, spool, None, thinning, {})
-    delivery.run()
-    delivery.finish()
-    delivery.push()
-    spool.release()
-    found = history(sink)
+    found = delivered(spool, thinning, sink)
     for key, points in found.items():
         assert len({step for step, _ in points}) == len(points), key
     own = (0, 1, 2) if thinning.every == "on_change" else (2,)
@@ -178,12 +173,8 @@ def test_wherever_a_delivery_was_killed_the_next_one_draws_the_same(
         for _ in range(parts):
             more = delivery._expand() or delivery._load() or delivery._next_segment()
             delivery.push()
-        delivery = Delivery(sink, spool, None, thinning, {})
-        delivery.run()
-        delivery.finish()
-        delivery.push()
-        spool.release()
-        assert worst(values, history(sink), own) <= 0.01 + 1e-9, parts
+        found = delivered(spool, thinning, sink)
+        assert worst(values, found, own) <= 0.01 + 1e-9, parts
         if not more:
             break
         parts += 1
