@@ -105,8 +105,10 @@ def test_ctrl_c_before_the_waiting_begins_leaves_the_spool_to_others(
         raise KeyboardInterrupt
 
     spool = make_spool(tmp_path)
-    made = make_writer(Keeps(), spool)
+    made = make_writer(Keeps(), spool, every=60, thinning=Thinning("on_change"))  # it looks once a minute
     record_steps_of(made, 10)
+    assert waited_for(lambda: made._delivery is not None)
+    time.sleep(0.2)  # by now it has looked, and waits
     monkeypatch.setattr(made.journal, "append", pressed)
     with pytest.raises(KeyboardInterrupt):
         made.close(10, "FINISHED")
